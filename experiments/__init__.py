@@ -1,0 +1,1 @@
+"""The Hydra application: cases, tasks, products and the report."""

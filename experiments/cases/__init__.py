@@ -1,0 +1,111 @@
+"""Cases: each assembles a problem and says what its totals, maps and observations mean."""
+
+import dataclasses
+
+import numpy as np
+
+from inversion.observations import Observations
+from inversion.problem import Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class Citation:
+    """A paper or data set that a configuration uses."""
+
+    text: str
+    doi: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TotalSpec:
+    """Totals to report: linear combinations of the control vector.
+
+    Args:
+        regions: (k,) name of the region (and sector) of each total.
+        period: what the totals are a mean over, e.g. "2011-01-01/2013-12-31".
+        weights: (k, n).
+        unit: e.g. "Tg CO2 yr-1".
+        truth: (k,) true totals where they are known (synthetic cases), else None.
+    """
+
+    regions: tuple[str, ...]
+    period: str
+    weights: np.ndarray
+    unit: str
+    truth: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """A place drawn on the maps: kind is "tower" or "point source"."""
+
+    lon: float
+    lat: float
+    label: str
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapSpec:
+    """A flux map: values per element, laid out on a rectangular grid.
+
+    Args:
+        title: what is drawn, e.g. "CO2 flux, five-day mean".
+        unit: e.g. "µmol m-2 s-1".
+        crs: anything that `pyproj.CRS` accepts; the axes of the grid.
+        x_edges, y_edges: (nx+1,), (ny+1,) cell edges in that CRS (m or degrees).
+        layout: (ny, nx) index of the element shown in each cell, −1 for none.
+        weights: (v, n) value of each element per unit of control vector.
+        truth: (v,) or None.
+        marks: places.
+        extent: (lon0, lon1, lat0, lat1) to draw for geographic grids, or None for the whole grid.
+        coast: draw the coast line.
+    """
+
+    title: str
+    unit: str
+    crs: str
+    x_edges: np.ndarray
+    y_edges: np.ndarray
+    layout: np.ndarray
+    weights: np.ndarray
+    truth: np.ndarray | None = None
+    marks: tuple[Mark, ...] = ()
+    extent: tuple[float, float, float, float] | None = None
+    coast: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setup:
+    """An assembled case.
+
+    Args:
+        name: short name.
+        title: one line for people.
+        synthetic: True where observations were generated; every product then says so.
+        species: "CO2" or "CH4".
+        problem: what the solver gets.
+        observations: rows of y, in the same order; kind "constraint" marks rows that are not measurements.
+        totals, map: what to report.
+        blocks: (name, size, unit) of the parts of the control vector, in order.
+        truth: (n,) true control vector or None.
+        citations: papers and data sets used.
+        inputs: name of each input file to its SHA-256.
+        seeds: name of each random seed to its value.
+        notes: sentences that the report must carry.
+    """
+
+    name: str
+    title: str
+    synthetic: bool
+    species: str
+    problem: Problem
+    observations: Observations
+    totals: TotalSpec
+    map: MapSpec
+    blocks: tuple[tuple[str, int, str], ...]
+    truth: np.ndarray | None = None
+    citations: tuple[Citation, ...] = ()
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    seeds: dict[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()

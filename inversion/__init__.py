@@ -1,0 +1,1 @@
+"""Control vector, covariances, observations, solvers and the posterior."""

@@ -1,0 +1,40 @@
+"""How well prior, mismatch and data fit together."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from inversion.posterior import AbstractPosterior
+
+
+class Diagnostics(eqx.Module):
+    """Consistency of a solved problem.
+
+    Args:
+        chi2: ((y − H x̂)ᵀ R⁻¹ (y − H x̂) + (x̂ − x_b)ᵀ B⁻¹ (x̂ − x_b)) / m; expectation 1 when B and R are right.
+        dfs: degrees of freedom for signal, trace(H K).
+        residual_prior, residual_posterior: (m,) y − H x.
+        leverage: (m,) contribution of each observation to dfs.
+    """
+
+    chi2: float
+    dfs: float
+    residual_prior: Array
+    residual_posterior: Array
+    leverage: Array
+
+
+def diagnose(posterior: AbstractPosterior) -> Diagnostics:
+    """Diagnostics of a posterior (Tarantola 2005, §6.22; Rodgers 2000, §2.4)."""
+    problem = posterior.problem
+    before, after = problem.departure(), problem.y - problem.H.mv(posterior.mean)
+    change = posterior.mean - problem.x_b
+    cost = after @ problem.R.solve(after) + change @ problem.B.solve(change)
+    leverage = posterior.leverage()
+    return Diagnostics(float(cost) / problem.y.size, float(jnp.sum(leverage)), before, after, leverage)
+
+
+def rmse(residual) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(np.asarray(residual)))))

@@ -1,0 +1,83 @@
+"""What a solver returns: mean, covariance action, draws, totals with their full covariance, and how it ended."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from inversion.problem import Problem
+from transport.errors import TanhengError
+
+
+class Totals(eqx.Module):
+    """Linear combinations w·x of the control vector, e.g. the emission of a region.
+
+    Args:
+        mean: (k,) values.
+        covariance: (k, k), between totals too.
+    """
+
+    mean: Float[Array, " k"]
+    covariance: Float[Array, "k k"]
+
+    @property
+    def sigma(self) -> Float[Array, " k"]:
+        """(k,) standard uncertainties."""
+        return jnp.sqrt(jnp.diagonal(self.covariance))
+
+
+class AbstractPosterior(eqx.Module):
+    """Posterior of a `Problem`."""
+
+    problem: eqx.AbstractVar[Problem]
+    mean: eqx.AbstractVar[Float[Array, " n"]]
+    result: eqx.AbstractVar[str]
+
+    @abc.abstractmethod
+    def covariance_mv(self, v: Array) -> Array:
+        """A v with A the posterior covariance; v is (n,) or (n, k)."""
+
+    @abc.abstractmethod
+    def sample(self, key: PRNGKeyArray, count: int) -> Float[Array, "count n"]:
+        """Independent draws."""
+
+    @abc.abstractmethod
+    def leverage(self) -> Float[Array, " m"]:
+        """diag(H K): how many degrees of freedom each observation supplies; their sum is the DFS."""
+
+    def aggregate(self, weights: Float[Array, "k n"]) -> Totals:
+        """W x̂ and W A Wᵀ."""
+        covariance = weights @ self.covariance_mv(weights.T)
+        return Totals(weights @ self.mean, 0.5 * (covariance + covariance.T))
+
+    def variance(self, weights: Float[Array, "k n"]) -> Float[Array, " k"]:
+        """diag(W A Wᵀ), without the rest."""
+        return jnp.sum(weights.T * self.covariance_mv(weights.T), axis=0)
+
+
+def prior_totals(problem: Problem, weights: Float[Array, "k n"]) -> Totals:
+    """W x_b and W B Wᵀ."""
+    covariance = weights @ problem.B.mv(weights.T)
+    return Totals(weights @ problem.x_b, 0.5 * (covariance + covariance.T))
+
+
+def require_success(posterior: AbstractPosterior) -> None:
+    """Refuse a posterior whose solver did not end well.
+
+    Raises:
+        TanhengError: the result is not "successful".
+    """
+    if posterior.result != "successful":
+        raise TanhengError(
+            "the solver did not succeed",
+            got=posterior.result,
+            expected="successful",
+            remedy="check the prior and mismatch covariances for near-singular parts",
+        )
+
+
+def normal(key: PRNGKeyArray, *shape: int) -> Array:
+    """White noise in the default precision."""
+    return jax.random.normal(key, shape)

@@ -1,0 +1,128 @@
+"""The exact Gaussian posterior with a dense H, in the smaller of the two spaces.
+
+State space (n ≤ m):        A = (B⁻¹ + Hᵀ R⁻¹ H)⁻¹,            x̂ = x_b + A Hᵀ R⁻¹ d
+Observation space (m < n):  S = H B Hᵀ + R,  K = B Hᵀ S⁻¹,      x̂ = x_b + K d,   A = B − K H B
+
+with d = y − H x_b (Tarantola 2005, doi 10.1137/1.9780898717921, eqs. 3.37–3.38; Rodgers 2000, ch. 4).
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+from jaxtyping import Array, Float
+
+from inversion.posterior import AbstractPosterior, normal
+from inversion.problem import Problem
+from inversion.solvers import AbstractSolver
+from transport.errors import TanhengError
+
+SPACES = ("auto", "state", "observation")
+
+
+class StatePosterior(AbstractPosterior):
+    """Posterior held as the Cholesky factor L of its precision, A = (L Lᵀ)⁻¹."""
+
+    problem: Problem
+    mean: Float[Array, " n"]
+    result: str = eqx.field(static=True)
+    factor: Float[Array, "n n"]
+
+    def covariance_mv(self, v):
+        """L⁻ᵀ L⁻¹ v."""
+        return jsl.cho_solve((self.factor, True), v)
+
+    def sample(self, key, count):
+        """x̂ + L⁻ᵀ ξ."""
+        noise = normal(key, self.mean.size, count)
+        return self.mean + jsl.solve_triangular(self.factor, noise, trans=1, lower=True).T
+
+    def leverage(self):
+        """diag(H A Hᵀ R⁻¹)."""
+        H = self.problem.matrix
+        return jnp.sum(self.problem.R.solve(H) * self.covariance_mv(H.T).T, axis=1)
+
+
+class ObservationPosterior(AbstractPosterior):
+    """Posterior held as B Hᵀ and the Cholesky factor of S."""
+
+    problem: Problem
+    mean: Float[Array, " n"]
+    result: str = eqx.field(static=True)
+    BHt: Float[Array, "n m"]
+    factor: Float[Array, "m m"]
+
+    def covariance_mv(self, v):
+        """B v − B Hᵀ S⁻¹ H B v."""
+        return self.problem.B.mv(v) - self.BHt @ jsl.cho_solve((self.factor, True), self.BHt.T @ v)
+
+    def sample(self, key, count):
+        """A prior draw corrected by its own misfit: x̂ + ξ − K (H ξ + ε)."""
+        keys = jax.random.split(key)
+        xi = self.problem.B.sqrt_mv(normal(keys[0], self.mean.size, count))
+        epsilon = self.problem.R.sqrt_mv(normal(keys[1], self.problem.y.size, count))
+        misfit = self.problem.matrix @ xi + epsilon
+        return self.mean + (xi - self.BHt @ jsl.cho_solve((self.factor, True), misfit)).T
+
+    def leverage(self):
+        """diag(H B Hᵀ S⁻¹)."""
+        HBHt = self.problem.matrix @ self.BHt
+        return jnp.diagonal(jsl.cho_solve((self.factor, True), HBHt.T))
+
+    def variance(self, weights):
+        """diag(W B Wᵀ) − |S^-½ H B Wᵀ|², without an n × k intermediate of the gain."""
+        gained = jsl.solve_triangular(self.factor, self.BHt.T @ weights.T, lower=True)
+        return jnp.sum(weights.T * self.problem.B.mv(weights.T), axis=0) - jnp.sum(gained**2, axis=0)
+
+
+@jax.jit
+def _state_space(problem: Problem):
+    H, n = problem.matrix, problem.x_b.size
+    RinvH = problem.R.solve(H)
+    precision = problem.B.solve(jnp.eye(n)) + H.T @ RinvH
+    factor = jnp.linalg.cholesky(0.5 * (precision + precision.T))
+    return problem.x_b + jsl.cho_solve((factor, True), RinvH.T @ problem.departure()), factor
+
+
+@jax.jit
+def _observation_space(problem: Problem):
+    H = problem.matrix
+    BHt = problem.B.mv(H.T)
+    S = H @ BHt + problem.R.mv(jnp.eye(problem.y.size))
+    factor = jnp.linalg.cholesky(0.5 * (S + S.T))
+    return problem.x_b + BHt @ jsl.cho_solve((factor, True), problem.departure()), BHt, factor
+
+
+class Analytic(AbstractSolver):
+    """Dense Cholesky solution.
+
+    Args:
+        space: "state", "observation", or "auto" for the smaller.
+
+    Raises:
+        TanhengError: an unknown space.
+    """
+
+    space: str = eqx.field(static=True, default="auto")
+
+    def __check_init__(self):
+        if self.space not in SPACES:
+            raise TanhengError(
+                "unknown solver.space", got=self.space, expected=", ".join(SPACES), remedy="choose one of these"
+            )
+
+    def solve(self, problem: Problem) -> AbstractPosterior:
+        """The exact posterior."""
+        space = self.space
+        if space == "auto":
+            space = "state" if problem.x_b.size <= problem.y.size else "observation"
+        if space == "state":
+            mean, factor = _state_space(problem)
+            return StatePosterior(problem, mean, _verdict(mean), factor)
+        mean, BHt, factor = _observation_space(problem)
+        return ObservationPosterior(problem, mean, _verdict(mean), BHt, factor)
+
+
+def _verdict(mean: Array) -> str:
+    # JAX's Cholesky returns NaN where the matrix is not positive definite.
+    return "successful" if bool(jnp.isfinite(mean).all()) else "not positive definite"

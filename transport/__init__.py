@@ -1,0 +1,1 @@
+"""Grids, meteorology and the operators T (sources -> air) and O (air -> samples)."""

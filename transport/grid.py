@@ -1,0 +1,177 @@
+"""Horizontal grids (lat-lon or any pyproj CRS) and the vertical coordinate."""
+
+import dataclasses
+from functools import cached_property
+
+import numpy as np
+import pyproj
+
+from transport.constants import EARTH_RADIUS, MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
+from transport.errors import TanhengError
+
+GEOGRAPHIC = "EPSG:4326"
+
+
+def _check_edges(name: str, edges: np.ndarray) -> None:
+    if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
+        raise TanhengError(
+            f"{name} must be strictly increasing cell edges",
+            got=np.array2string(edges, threshold=6),
+            expected="a vector of at least two increasing numbers",
+            remedy="sort the edges; flip a north-to-south axis when it is read",
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Grid:
+    """A rectangular array of cells in one coordinate reference system.
+
+    Args:
+        x_edges: (nx+1,) cell edges, m for a projected CRS, degrees east for a geographic one.
+        y_edges: (ny+1,) cell edges, m or degrees north, increasing.
+        crs: anything that `pyproj.CRS` accepts.
+
+    Raises:
+        TanhengError: edges are not increasing.
+    """
+
+    x_edges: np.ndarray
+    y_edges: np.ndarray
+    crs: str = GEOGRAPHIC
+
+    def __post_init__(self):
+        for name in ("x_edges", "y_edges"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=float))
+            _check_edges(name, getattr(self, name))
+
+    @classmethod
+    def from_centres(cls, x: np.ndarray, y: np.ndarray, crs: str = GEOGRAPHIC) -> "Grid":
+        """The grid whose evenly spaced cell centres are x (nx,) and y (ny,)."""
+
+        def edges(centre):
+            step = (centre[-1] - centre[0]) / (len(centre) - 1)
+            return centre[0] + step * (np.arange(len(centre) + 1) - 0.5)
+
+        return cls(edges(np.asarray(x, float)), edges(np.asarray(y, float)), crs)
+
+    @cached_property
+    def _proj(self) -> pyproj.CRS:
+        return pyproj.CRS.from_user_input(self.crs)
+
+    @property
+    def is_geographic(self) -> bool:
+        """True where the axes are degrees of longitude and latitude."""
+        return self._proj.is_geographic
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.y_edges.size - 1, self.x_edges.size - 1
+
+    @property
+    def x(self) -> np.ndarray:
+        """(nx,) cell centres, m or degrees."""
+        return 0.5 * (self.x_edges[1:] + self.x_edges[:-1])
+
+    @property
+    def y(self) -> np.ndarray:
+        """(ny,) cell centres, m or degrees."""
+        return 0.5 * (self.y_edges[1:] + self.y_edges[:-1])
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """(ny, nx) true cell areas in m2.
+
+        Geographic: R² Δλ (sin φ2 − sin φ1). Projected: Δx Δy / s with s the areal scale of the projection at the
+        cell centre (Snyder 1987, USGS PP 1395, §4).
+        """
+        if self.is_geographic:
+            d_lambda = np.deg2rad(np.diff(self.x_edges))
+            d_sine = np.diff(np.sin(np.deg2rad(self.y_edges)))
+            return EARTH_RADIUS**2 * d_sine[:, None] * d_lambda[None, :]
+        lon, lat = self.lonlat(*np.meshgrid(self.x, self.y))
+        scale = pyproj.Proj(self._proj).get_factors(lon, lat).areal_scale
+        return np.diff(self.y_edges)[:, None] * np.diff(self.x_edges)[None, :] / scale
+
+    def lonlat(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Longitude and latitude (degrees, WGS84) of points given in the grid's own coordinates."""
+        return pyproj.Transformer.from_crs(self._proj, GEOGRAPHIC, always_xy=True).transform(x, y)
+
+    def locate(self, lon: float, lat: float) -> tuple[float, float]:
+        """The grid's own coordinates of a point in degrees.
+
+        Raises:
+            TanhengError: the point lies outside the grid.
+        """
+        x, y = pyproj.Transformer.from_crs(GEOGRAPHIC, self._proj, always_xy=True).transform(lon, lat)
+        if not (self.x_edges[0] <= x <= self.x_edges[-1] and self.y_edges[0] <= y <= self.y_edges[-1]):
+            raise TanhengError(
+                "a point lies outside the grid",
+                got=f"lon {lon:.4f}, lat {lat:.4f}",
+                expected=repr(self),
+                remedy="enlarge the grid or leave the point out",
+            )
+        return x, y
+
+    def distances(self) -> np.ndarray:
+        """(ny·nx, ny·nx) distances between cell centres in km: Euclidean if projected, great-circle if geographic."""
+        x, y = (a.ravel() for a in np.meshgrid(self.x, self.y))
+        if not self.is_geographic:
+            return np.hypot(x[:, None] - x, y[:, None] - y) / 1e3
+        # Chord through the unit sphere: exact, and well conditioned at short distance, unlike arccos of a dot product.
+        lon, lat = np.deg2rad(x), np.deg2rad(y)
+        unit = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+        chord2 = np.zeros((x.size, x.size))
+        for axis in unit.T:
+            chord2 += (axis[:, None] - axis) ** 2
+        return 2e-3 * EARTH_RADIUS * np.arcsin(np.minimum(0.5 * np.sqrt(chord2), 1.0))
+
+    def __repr__(self) -> str:
+        (ny, nx), unit = self.shape, "°" if self.is_geographic else " m"
+        spacing = f"{np.diff(self.x_edges).mean():.4g} × {np.diff(self.y_edges).mean():.4g}{unit}"
+        extent = f"x {self.x_edges[0]:.6g}…{self.x_edges[-1]:.6g}, y {self.y_edges[0]:.6g}…{self.y_edges[-1]:.6g}{unit}"
+        return f"Grid({ny} × {nx} cells of {spacing}; {extent}; {self._proj.name})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Levels:
+    """Layers between fixed heights in an isothermal hydrostatic atmosphere.
+
+    p(z) = p_s exp(−z/H); dry air per area of a layer: n = Δp / (g M_air).
+
+    Args:
+        edges: (nz+1,) heights above ground in m, increasing from 0.
+        surface_pressure: p_s in Pa.
+        scale_height: H in m.
+    """
+
+    edges: np.ndarray
+    surface_pressure: float = 1.0e5
+    scale_height: float = 8.0e3
+
+    def __post_init__(self):
+        object.__setattr__(self, "edges", np.asarray(self.edges, dtype=float))
+        _check_edges("levels", self.edges)
+
+    @property
+    def count(self) -> int:
+        """Number of layers nz."""
+        return self.edges.size - 1
+
+    @property
+    def centres(self) -> np.ndarray:
+        """(nz,) mid heights in m."""
+        return 0.5 * (self.edges[1:] + self.edges[:-1])
+
+    @property
+    def pressure_edges(self) -> np.ndarray:
+        """(nz+1,) pressure in Pa, decreasing upwards."""
+        return self.surface_pressure * np.exp(-self.edges / self.scale_height)
+
+    @property
+    def air_per_area(self) -> np.ndarray:
+        """(nz,) dry air in mol m-2."""
+        return -np.diff(self.pressure_edges) / (STANDARD_GRAVITY * MOLAR_MASS_DRY_AIR)
+
+    def __repr__(self) -> str:
+        return f"Levels({self.count} layers, {self.edges[0]:.0f}…{self.edges[-1]:.0f} m above ground)"

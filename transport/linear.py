@@ -1,0 +1,102 @@
+"""Shared pieces of our linear maps, which are lineax operators so that they compose with `@` and `+`."""
+
+import concurrent.futures
+import os
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+from jaxtyping import Array
+
+Structure = Any  # a pytree of jax.ShapeDtypeStruct
+
+
+def structure_of(tree: Any) -> Structure:
+    """Shapes and dtypes of a pytree of arrays."""
+    return jax.eval_shape(lambda: tree)
+
+
+class AbstractMap(lx.AbstractLinearOperator):
+    """A linear map known by its action and its transpose's action; never by its matrix."""
+
+    def as_matrix(self):
+        """Not offered: use `materialise`, which says what it costs."""
+        raise TypeError(f"{type(self).__name__} is matrix-free; use transport.linear.materialise")
+
+
+class Transpose(AbstractMap):
+    """The transpose of a map that offers `mv_transposed`."""
+
+    operator: Any
+
+    def mv(self, vector):
+        """Aᵀ v."""
+        return self.operator.mv_transposed(vector)
+
+    def transpose(self):
+        """A again."""
+        return self.operator
+
+    def in_structure(self):
+        """Output structure of A."""
+        return self.operator.out_structure()
+
+    def out_structure(self):
+        """Input structure of A."""
+        return self.operator.in_structure()
+
+
+def _never(_operator) -> bool:
+    return False
+
+
+for _property in (lx.is_symmetric, lx.is_diagonal, lx.is_tridiagonal, lx.is_lower_triangular, lx.is_upper_triangular):
+    _property.register(AbstractMap)(_never)
+for _property in (lx.is_positive_semidefinite, lx.is_negative_semidefinite, lx.has_unit_diagonal):
+    _property.register(AbstractMap)(_never)
+lx.linearise.register(AbstractMap)(lambda operator: operator)
+lx.conj.register(AbstractMap)(lambda operator: operator)
+
+
+def zeros(structure: Structure) -> Any:
+    """The zero vector of a structure."""
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), structure)
+
+
+def materialise(operator: lx.AbstractLinearOperator, batch: int = 8, progress=None) -> Array:
+    """The matrix of a map between vectors, built from whichever side is smaller.
+
+    Rows are Aᵀ e_i, columns A e_j; `batch` of them are computed at once, on as many threads as there are cores.
+
+    Args:
+        operator: maps (n,) to (m,).
+        batch: vectors per call.
+        progress: called with (done, total) after each batch.
+
+    Returns:
+        (m, n) matrix.
+    """
+    columns, rows = operator.in_size(), operator.out_size()
+    by_row = rows <= columns
+    side, count = (operator.transpose(), rows) if by_row else (operator, columns)
+    arrays, static = eqx.partition(side, eqx.is_array)
+
+    @jax.jit
+    def image(arrays, start):
+        side = eqx.combine(arrays, static)
+        unit = jax.nn.one_hot(start + jnp.arange(batch), count, dtype=side.in_structure().dtype)
+        return jax.vmap(side.mv)(unit)
+
+    starts = range(0, count, batch)
+    out = np.empty((len(starts) * batch, columns if by_row else rows))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        futures = {pool.submit(lambda s: np.asarray(image(arrays, s)), s): s for s in starts}
+        for done, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+            start = futures[future]
+            out[start : start + batch] = future.result()
+            if progress is not None:
+                progress(min(done * batch, count), count)
+    return jnp.asarray(out[:count] if by_row else out[:count].T)
