@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.cases import Setup
 from inversion.diagnostics import Diagnostics, diagnose
-from inversion.posterior import AbstractPosterior, prior_totals
+from inversion.posterior import AbstractPosterior, prior_totals, prior_variance
 
 COVERAGE_FACTOR = 2.0
 
@@ -69,7 +69,7 @@ def _fields(setup: Setup, posterior: AbstractPosterior) -> dict[str, np.ndarray]
     spec, problem = setup.map, setup.problem
     weights = jnp.asarray(spec.weights)
     prior, mean = weights @ problem.x_b, weights @ posterior.mean
-    variance_prior = np.asarray(jnp.sum(weights.T * problem.B.mv(weights.T), axis=0))
+    variance_prior = np.asarray(prior_variance(problem, weights))
     variance = np.asarray(posterior.variance(weights))
     with np.errstate(invalid="ignore", divide="ignore"):
         reduction = np.where(variance_prior > 0, 1.0 - np.sqrt(np.maximum(variance, 0.0) / variance_prior), np.nan)
@@ -97,11 +97,10 @@ def evaluate(setup: Setup, posterior: AbstractPosterior, solver: str) -> Outcome
         )
         for i, region in enumerate(spec.regions)
     )
-    eye = jnp.eye(problem.x_b.size)
     return Outcome(
         setup=setup,
         mean=np.asarray(posterior.mean),
-        sigma=np.sqrt(np.maximum(np.asarray(posterior.variance(eye)), 0.0)),
+        sigma=np.sqrt(np.maximum(np.asarray(posterior.diagonal()), 0.0)),
         sigma_prior=np.sqrt(np.asarray(problem.B.diagonal())),
         totals=totals,
         totals_covariance=np.asarray(after.covariance),

@@ -52,9 +52,25 @@ class AbstractPosterior(eqx.Module):
         covariance = weights @ self.covariance_mv(weights.T)
         return Totals(weights @ self.mean, 0.5 * (covariance + covariance.T))
 
+    @abc.abstractmethod
+    def diagonal(self) -> Float[Array, " n"]:
+        """diag A: posterior variance of each unknown."""
+
     def variance(self, weights: Float[Array, "k n"]) -> Float[Array, " k"]:
         """diag(W A Wᵀ), without the rest."""
-        return jnp.sum(weights.T * self.covariance_mv(weights.T), axis=0)
+        return _variance(weights, self.diagonal(), self.covariance_mv)
+
+
+def _variance(weights: Array, diagonal: Array, action) -> Array:
+    """diag(W C Wᵀ); rows that hold one element (a scaled cell) need only diag C."""
+    if bool(jnp.all(jnp.count_nonzero(weights, axis=1) <= 1)):
+        return weights**2 @ diagonal
+    return jnp.sum(weights.T * action(weights.T), axis=0)
+
+
+def prior_variance(problem: Problem, weights: Float[Array, "k n"]) -> Float[Array, " k"]:
+    """diag(W B Wᵀ)."""
+    return _variance(weights, problem.B.diagonal(), problem.B.mv)
 
 
 def prior_totals(problem: Problem, weights: Float[Array, "k n"]) -> Totals:

@@ -14,11 +14,6 @@ from jaxtyping import Array
 Structure = Any  # a pytree of jax.ShapeDtypeStruct
 
 
-def structure_of(tree: Any) -> Structure:
-    """Shapes and dtypes of a pytree of arrays."""
-    return jax.eval_shape(lambda: tree)
-
-
 class AbstractMap(lx.AbstractLinearOperator):
     """A linear map known by its action and its transpose's action; never by its matrix."""
 
@@ -61,9 +56,31 @@ lx.linearise.register(AbstractMap)(lambda operator: operator)
 lx.conj.register(AbstractMap)(lambda operator: operator)
 
 
-def zeros(structure: Structure) -> Any:
-    """The zero vector of a structure."""
-    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), structure)
+def random_like(key: Array, structure: Structure) -> Any:
+    """White noise of a structure."""
+    leaves, tree = jax.tree.flatten(structure)
+    keys = jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        tree, [jax.random.normal(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)]
+    )
+
+
+def inner(a: Any, b: Any) -> Array:
+    """⟨a, b⟩ of two vectors of the same structure."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return sum((jnp.vdot(x, y) for x, y in pairs), start=jnp.zeros(()))
+
+
+def adjoint_gap(operator: lx.AbstractLinearOperator, pairs: int = 3) -> float:
+    """max |⟨A x, y⟩ − ⟨x, Aᵀ y⟩| / (|A x| |y|) over random pairs: zero to rounding for an exact transpose."""
+    worst = 0.0
+    for key in jax.random.split(jax.random.key(0), pairs):
+        kx, ky = jax.random.split(key)
+        x, y = random_like(kx, operator.in_structure()), random_like(ky, operator.out_structure())
+        image = operator.mv(x)
+        gap = jnp.abs(inner(image, y) - inner(x, operator.transpose().mv(y)))
+        worst = max(worst, float(gap / jnp.sqrt(inner(image, image) * inner(y, y))))
+    return worst
 
 
 def materialise(operator: lx.AbstractLinearOperator, batch: int = 8, progress=None) -> Array:

@@ -42,6 +42,11 @@ class StatePosterior(AbstractPosterior):
         H = self.problem.matrix
         return jnp.sum(self.problem.R.solve(H) * self.covariance_mv(H.T).T, axis=1)
 
+    def diagonal(self):
+        """Column norms of L⁻¹, squared."""
+        inverse = jsl.solve_triangular(self.factor, jnp.eye(self.mean.size), lower=True)
+        return jnp.sum(inverse**2, axis=0)
+
 
 class ObservationPosterior(AbstractPosterior):
     """Posterior held as B Hᵀ and the Cholesky factor of S."""
@@ -69,10 +74,13 @@ class ObservationPosterior(AbstractPosterior):
         HBHt = self.problem.matrix @ self.BHt
         return jnp.diagonal(jsl.cho_solve((self.factor, True), HBHt.T))
 
-    def variance(self, weights):
-        """diag(W B Wᵀ) − |S^-½ H B Wᵀ|², without an n × k intermediate of the gain."""
-        gained = jsl.solve_triangular(self.factor, self.BHt.T @ weights.T, lower=True)
-        return jnp.sum(weights.T * self.problem.B.mv(weights.T), axis=0) - jnp.sum(gained**2, axis=0)
+    def diagonal(self):
+        """diag B − Σ (S^-½ H B)²."""
+        return self.problem.B.diagonal() - jnp.sum(self._whitened() ** 2, axis=0)
+
+    def _whitened(self):
+        """S^-½ H B, (m, n)."""
+        return jsl.solve_triangular(self.factor, self.BHt.T, lower=True)
 
 
 @jax.jit

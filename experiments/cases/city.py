@@ -1,0 +1,359 @@
+"""SYNTHETIC: a generated basin city whose true emissions are known. Our own transport, towers and columns.
+
+    H = O · T · S + columns of bias,   x = area scaling per cell, stacks, respiration and uptake per day,
+                                           background per day, bias per overpass
+    truth = a draw from the prior,     y = H x_true + a draw from R
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+
+from experiments import schema
+from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
+from experiments.progress import stage
+from inversion.control import Block, ControlMap, observation_columns
+from inversion.covariance import AbstractCovariance, BlockDiagonal, Diagonal, Scaled, exponential
+from inversion.observations import Observations
+from inversion.problem import Problem
+from priors import synthetic
+from transport.eulerian import EulerianTransport
+from transport.eulerian.operator import Injection
+from transport.grid import Grid, Levels
+from transport.linear import adjoint_gap, materialise
+from transport.readers.synthetic import Basin, basin_meteorology, local_hour
+from transport.sampling import Receptor, Sampler, column_weights, height_weights
+
+HOURS_PER_DAY = 24
+
+CITATIONS = (
+    Citation(
+        "Leonard, B. P. (1979): A stable and accurate convective modelling procedure based on quadratic upstream "
+        "interpolation. Comput. Methods Appl. Mech. Eng. 19, 59–98.",
+        "10.1016/0045-7825(79)90034-3",
+    ),
+    Citation(
+        "Rodgers, C. D., Connor, B. J. (2003): Intercomparison of remote sounding instruments. J. Geophys. Res. 108.",
+        "10.1029/2002JD002299",
+    ),
+    Citation(
+        "Tarantola, A. (2005): Inverse Problem Theory and Methods for Model Parameter Estimation. SIAM.",
+        "10.1137/1.9780898717921",
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class City:
+    """Grid, weather, inventory and the operators built on them."""
+
+    grid: Grid
+    levels: Levels
+    hours: np.ndarray
+    local: np.ndarray
+    stacks: list[synthetic.Stack]
+    transport: EulerianTransport
+    start: np.datetime64
+
+    @property
+    def day(self) -> np.ndarray:
+        """(nt,) index of the 24 h period of each hour."""
+        return self.hours // HOURS_PER_DAY
+
+    @property
+    def days(self) -> int:
+        """Number of (possibly incomplete) days."""
+        return int(self.day[-1]) + 1
+
+
+def build(config: schema.Config) -> City:
+    """Grid, weather and transport of the configured city.
+
+    Raises:
+        TanhengError: an option that the case cannot use, or a value out of range.
+    """
+    case = schema.expect(config.case, schema.CityCase, "case", "city")
+    weather = schema.expect(config.meteorology, schema.BasinMeteorology, "meteorology", "city")
+    prior = schema.expect(config.prior, schema.CityPrior, "prior", "city")
+    transport = schema.expect(config.transport, schema.EulerianTransport, "transport", "city")
+    crs = f"+proj=laea +lat_0={case.latitude} +lon_0={case.longitude} +datum=WGS84 +units=m"
+    edges = (np.arange(case.cells + 1) - case.cells / 2) * case.spacing_km * 1e3
+    grid, levels = Grid(edges, edges, crs), Levels(np.array(case.level_edges_m))
+    hours = np.arange(weather.hours)
+    meteorology = basin_meteorology(grid, levels, Basin(**dataclasses.asdict(weather)))
+    stacks = [
+        synthetic.Stack(p.name, p.east_km * 1e3, p.north_km * 1e3, p.mt_per_year, p.height_m) for p in prior.points
+    ]
+    injection = Injection(
+        row=np.array([np.searchsorted(grid.y_edges, s.y) - 1 for s in stacks], dtype=int),
+        column=np.array([np.searchsorted(grid.x_edges, s.x) - 1 for s in stacks], dtype=int),
+        profile=np.array([synthetic.injection_profile(levels, s.height) for s in stacks]).reshape(-1, levels.count),
+    )
+    return City(
+        grid=grid,
+        levels=levels,
+        hours=hours,
+        local=local_hour(hours, weather.utc_offset),
+        stacks=stacks,
+        transport=EulerianTransport(meteorology, grid.areas, injection, transport.max_courant),
+        start=np.datetime64(case.start, "s"),
+    )
+
+
+# --- observations -----------------------------------------------------------------------------------------------------
+def _towers(city: City, config: schema.CityObservations) -> tuple[list[Receptor], list[str], float]:
+    sigma = float(np.hypot(config.tower_instrument_ppm, config.tower_transport_ppm))
+    daytime = (city.local >= config.first_local_hour) & (city.local < config.last_local_hour + 1)
+    receptors, groups = [], []
+    for tower in config.towers:
+        weights = height_weights(city.levels, tower.inlet_m)
+        for hour in city.hours[daytime]:
+            receptors.append(Receptor(tower.east_km * 1e3, tower.north_km * 1e3, int(hour), weights))
+            groups.append(tower.name)
+    return receptors, groups, sigma
+
+
+def averaging_kernel(pressure: np.ndarray) -> np.ndarray:
+    """Kernel of a generated near-infrared sounder: slightly above one near the ground, falling aloft."""
+    return 1.03 - 0.25 * np.clip((6.0e4 - pressure) / 6.0e4, 0.0, None)
+
+
+def _columns(city: City, config: schema.CityObservations) -> tuple[list[Receptor], list[str]]:
+    """Soundings on a regular pattern inside each swath, on 20 layers of equal pressure thickness."""
+    edges = np.linspace(city.levels.surface_pressure, 0.0, 21)
+    weights = column_weights(city.levels, edges, averaging_kernel(0.5 * (edges[1:] + edges[:-1])))
+    half = 0.5 * (city.grid.x_edges[-1] - city.grid.x_edges[0])
+    receptors, groups = [], []
+    for overpass in config.overpasses:
+        hours = np.flatnonzero((city.day == overpass.day) & (np.floor(city.local) == overpass.local_hour))
+        if hours.size == 0:
+            continue
+        heading, step = np.deg2rad(overpass.heading_deg), overpass.spacing_km * 1e3
+        along, across = np.arange(-1.5 * half, 1.5 * half, step), np.arange(
+            -0.5 * overpass.width_km * 1e3 + 0.5 * step, 0.5 * overpass.width_km * 1e3, step
+        )  # fmt: skip
+        s, t = (a.ravel() for a in np.meshgrid(along, across + overpass.offset_km * 1e3))
+        x, y = s * np.sin(heading) + t * np.cos(heading), s * np.cos(heading) - t * np.sin(heading)
+        for i in np.flatnonzero((np.abs(x) < half) & (np.abs(y) < half)):
+            receptors.append(Receptor(float(x[i]), float(y[i]), int(hours[0]), weights))
+            groups.append(overpass.name)
+    return receptors, groups
+
+
+def _observe(city: City, config: schema.CityObservations) -> tuple[list[Receptor], Observations]:
+    """Receptors and observations whose values are still to be drawn."""
+    towers, tower_names, tower_sigma = _towers(city, config)
+    columns, column_names = _columns(city, config)
+    receptors = towers + columns
+    seconds = np.array([3600 * r.interval for r in receptors], dtype="timedelta64[s]")
+    draft = Observations(
+        values=np.zeros(len(receptors)),
+        times=city.start + seconds,
+        groups=np.array(tower_names + column_names, dtype=str),
+        sigma=np.r_[np.full(len(towers), tower_sigma), np.full(len(columns), config.column_noise_ppm)],
+        unit="ppm",
+        kinds=np.array(["tower"] * len(towers) + ["column"] * len(columns), dtype=str),
+    )
+    return receptors, draft
+
+
+# --- control vector ---------------------------------------------------------------------------------------------------
+def _blocks(city: City, config: schema.Config, groups: np.ndarray) -> list[Block]:
+    control = schema.expect(config.control, schema.CityControl, "control", "city")
+    prior, grid, nt = config.prior, city.grid, len(city.hours)
+    assert isinstance(prior, schema.CityPrior)
+    ny, nx = grid.shape
+    radius = prior.urban_radius_km * 1e3
+    area = synthetic.area_emission(grid, prior.urban_mt_per_year, prior.rural_mt_per_year, radius)
+    green, day = synthetic.vegetation(grid, radius), city.day[:, None, None]
+    warmth = 0.8 + 0.4 * synthetic.sunlight(city.local)
+    release = np.array([synthetic.stack_release(s) for s in city.stacks])
+    per_day = Diagonal(np.full(city.days, control.sigma_biosphere))
+    ones = np.ones(city.days)
+    background = Diagonal(np.full(city.days, control.sigma_background_ppm))
+    blocks = [
+        Block(
+            "area emission", "surface", synthetic.activity(city.local)[:, None, None] * area,
+            np.arange(ny * nx).reshape(1, ny, nx), np.ones(ny * nx), _area_covariance(city, control, config.covariance),
+        ),
+        Block("respiration", "surface", prior.respiration * warmth[:, None, None] * green, day, ones, per_day),
+        Block(
+            "uptake", "surface", -prior.uptake * synthetic.sunlight(city.local)[:, None, None] * green, day, ones, per_day
+        ),
+        Block("background", "inflow", np.ones(nt), city.day, prior.background_ppm * ones, background, unit="ppm"),
+    ]  # fmt: skip
+    if city.stacks:
+        n = len(city.stacks)
+        blocks.insert(1, Block(
+            "point sources", "points", np.broadcast_to(release, (nt, n)), np.arange(n), np.ones(n),
+            Diagonal(np.full(n, control.sigma_points)),
+        ))  # fmt: skip
+    names = [o.name for o in config.observations.overpasses if (groups == o.name).any()]  # type: ignore[attr-defined]
+    if names:
+        index = np.array([names.index(g) if g in names else 0 for g in groups])
+        sigma = Diagonal(np.full(len(names), control.sigma_overpass_ppm))
+        pattern = np.isin(groups, names).astype(float)
+        blocks.append(Block("overpass bias", "observation", pattern, index, np.zeros(len(names)), sigma, unit="ppm"))
+    return blocks
+
+
+def _area_covariance(city: City, control: schema.CityControl, covariance: schema.Covariance) -> AbstractCovariance:
+    sigma = np.full(city.grid.shape[0] * city.grid.shape[1], control.sigma_area)
+    if isinstance(covariance, schema.ExponentialCovariance):
+        return Scaled(sigma, exponential(city.grid.distances(), covariance.length_km))
+    return Diagonal(sigma)
+
+
+# --- the problem ------------------------------------------------------------------------------------------------------
+def chain(city: City, blocks: list[Block], receptors: list[Receptor]) -> lx.AbstractLinearOperator:
+    """O · T · S as one operator."""
+    T = city.transport
+    S = ControlMap(blocks, T.in_structure())
+    return Sampler(receptors, city.grid, T.out_structure().shape) @ (T @ S)
+
+
+def assemble(config: schema.Config) -> Setup:
+    """The problem of the generated city, with observations drawn from a known truth.
+
+    Raises:
+        TanhengError: an option that the case cannot use, or no observation.
+    """
+    observed = schema.expect(config.observations, schema.CityObservations, "observations", "city")
+    with stage("weather and transport"):
+        city = build(config)
+        receptors, draft = _observe(city, observed)
+        blocks = _blocks(city, config, draft.groups)
+    with stage("H, row by row from the adjoint") as progress:
+        H = materialise(chain(city, blocks, receptors), progress=progress)
+        H = H + jnp.asarray(observation_columns(blocks, len(receptors)))
+    return _draw_truth(config, city, blocks, H, draft)
+
+
+def _draw_truth(config: schema.Config, city: City, blocks: list[Block], H, draft: Observations) -> Setup:
+    B = BlockDiagonal(tuple(b.covariance for b in blocks))  # type: ignore[misc]
+    R = Diagonal(draft.sigma)
+    x_b = jnp.concatenate([jnp.asarray(b.mean, dtype=float) for b in blocks])
+    truth_key, noise_key = jax.random.split(jax.random.key(config.seed))
+    truth = x_b + B.sqrt_mv(jax.random.normal(truth_key, x_b.shape))
+    y = H @ truth + R.sqrt_mv(jax.random.normal(noise_key, (len(draft),)))
+    observations = dataclasses.replace(draft, values=np.asarray(y))
+    case = config.case
+    assert isinstance(case, schema.CityCase)
+    return Setup(
+        name="city_osse",
+        title="Generated basin city: CO2 emissions from towers and columns",
+        synthetic=True,
+        species="CO2",
+        problem=Problem(lx.MatrixLinearOperator(H), x_b, B, y, R),
+        observations=observations,
+        totals=_totals(city, config, blocks, np.asarray(truth)),
+        map=_map(city, config, blocks, np.asarray(truth)),
+        blocks=tuple((b.name, b.size, b.unit) for b in blocks),
+        truth=np.asarray(truth),
+        citations=CITATIONS,
+        seeds={"truth and noise": config.seed},
+        notes=(
+            "SYNTHETIC: weather, inventory, truth and observations were generated; no measurement went into this result.",
+            "The truth is one draw from the prior and the observations carry one draw of the stated errors, so the "
+            "assumptions of the inversion hold exactly; real data are less kind.",
+        ),
+    )
+
+
+def _flux_weights(city: City, blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
+    """Time-mean flux of each cell (µmol m-2 s-1) per unit of x: (cells, n) of people's emission, and of everything."""
+    ny, nx = city.grid.shape
+    size = sum(b.size for b in blocks)
+    human, whole = np.zeros((ny * nx, size)), np.zeros((ny * nx, size))
+    start = 0
+    for block in blocks:
+        span = slice(start, start + block.size)
+        start += block.size
+        part = np.zeros((ny * nx, block.size))
+        if block.name == "area emission":
+            part = np.diag(block.base.mean(axis=0).ravel())
+            human[:, span] = part
+        elif block.target == "points":
+            cells = city.transport.injection.row * nx + city.transport.injection.column
+            part[cells, np.arange(block.size)] = block.base.mean(axis=0) / city.grid.areas.ravel()[cells]
+            human[:, span] = part
+        elif block.target == "surface":
+            for d in range(block.size):
+                part[:, d] = (block.base * (block.index == d)).mean(axis=0).ravel()
+        whole[:, span] = part
+    return human, whole
+
+
+def _totals(city: City, config: schema.Config, blocks: list[Block], truth: np.ndarray) -> TotalSpec:
+    prior = config.prior
+    assert isinstance(prior, schema.CityPrior)
+    human, whole = _flux_weights(city, blocks)
+    x, y = (a.ravel() for a in np.meshgrid(city.grid.x, city.grid.y))
+    inside = np.hypot(x, y) <= 2.0 * prior.urban_radius_km * 1e3
+    areas = city.grid.areas.ravel()
+    megatonnes = synthetic.megatonnes_per_year(areas)
+    weights = [
+        (megatonnes * inside) @ human,
+        (megatonnes * ~inside) @ human,
+        megatonnes @ (whole - human),
+    ]
+    names = [
+        f"City (within {2 * prior.urban_radius_km:.0f} km), anthropogenic",
+        "Surroundings, anthropogenic",
+        "Whole domain, biosphere",
+    ]
+    start = 0
+    for block in blocks:
+        if block.target == "points":
+            release = synthetic.megatonnes_per_year(block.base.mean(axis=0))
+            for i, stack in enumerate(city.stacks):
+                row = np.zeros(len(truth))
+                row[start + i] = release[i]
+                weights.append(row)
+                names.append(stack.name)
+        start += block.size
+    matrix = np.array(weights)
+    end = city.start + np.timedelta64(len(city.hours), "h")
+    return TotalSpec(tuple(names), f"{city.start}Z/{end}Z", matrix, "Mt CO2 yr-1", truth=matrix @ truth)
+
+
+def _map(city: City, config: schema.Config, blocks: list[Block], truth: np.ndarray) -> MapSpec:
+    human, _ = _flux_weights(city, blocks)
+    marks = []
+    for tower in config.observations.towers:  # type: ignore[attr-defined]
+        lon, lat = city.grid.lonlat(tower.east_km * 1e3, tower.north_km * 1e3)
+        marks.append(Mark(float(lon), float(lat), tower.name, "tower"))
+    for stack in city.stacks:
+        lon, lat = city.grid.lonlat(stack.x, stack.y)
+        marks.append(Mark(float(lon), float(lat), stack.name, "point source"))
+    return MapSpec(
+        title="Anthropogenic CO2 flux, mean of the window",
+        unit="µmol m-2 s-1",
+        crs=city.grid.crs,
+        x_edges=city.grid.x_edges,
+        y_edges=city.grid.y_edges,
+        layout=np.arange(human.shape[0]).reshape(city.grid.shape),
+        weights=human,
+        truth=human @ truth,
+        marks=tuple(marks),
+    )
+
+
+def check(config: schema.Config) -> dict[str, float]:
+    """Numerical evidence for the city's chain and its transport operator."""
+    assert isinstance(config.task, schema.Check)
+    city = build(config)
+    observed = schema.expect(config.observations, schema.CityObservations, "observations", "city")
+    receptors, draft = _observe(city, observed)
+    T = city.transport
+    uniform = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), T.in_structure())
+    uniform = dataclasses.replace(uniform, inflow=uniform.inflow + 1.0, initial=uniform.initial + 1.0)
+    return {
+        "adjoint_identity": adjoint_gap(chain(city, _blocks(city, config, draft.groups), receptors), config.task.pairs),
+        "continuity": T.meteorology.continuity_residual(),
+        "uniform_tracer": float(jnp.max(jnp.abs(T.mv(uniform) - 1.0))),
+        "courant": T.meteorology.courant(0.5 * T.seconds),
+    }

@@ -1,0 +1,160 @@
+"""CH4 of the United Kingdom, March 2014 (ACRG, University of Bristol): real data, NAME sensitivities on 68 × 78 cells.
+
+    y = H x + ε,  x = scaling of the prior flux in each cell and of the air that enters through N, E, S and W
+
+H is in ppb per unit scaling, so the prior is x = 1 everywhere. The columns add up to the authors' own prior model.
+"""
+
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import xarray as xr
+
+from experiments import schema
+from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
+from experiments.data import UNITED_KINGDOM
+from experiments.progress import stage
+from inversion.covariance import BlockDiagonal, Dense, Diagonal, Scaled, exponential
+from inversion.observations import Observations
+from inversion.problem import Problem
+from transport.errors import TanhengError
+from transport.grid import Grid
+from transport.units import teragrams_per_year
+
+SENSITIVITIES = "inversion_output/tdmcmc_test_CH4_2014-03_68x78.nc"
+COUNTRIES = "masks/country_EUROPE.nc"
+COUNTRY = "UNITED KINGDOM OF GREAT BRITAIN AND NORTHERN IRELAND"
+SITES = {"MHD": ("Mace Head", -9.90, 53.33), "TAC": ("Tacolneston", 1.14, 52.52)}
+# The file puts ten columns before the grid: N, E, S, W boundary, then six outer regions that are zero throughout.
+BOUNDARY, BEFORE_GRID = 4, 10
+
+CITATIONS = (
+    Citation(
+        "Lunt, M. F., Rigby, M., Ganesan, A. L., Manning, A. J. (2016): Estimation of trace gas fluxes with objectively "
+        "determined basis functions using reversible-jump Markov chain Monte Carlo. Geosci. Model Dev. 9, 3213–3229.",
+        "10.5194/gmd-9-3213-2016",
+    ),
+    Citation(
+        "Data: history of github.com/ACRG-Bristol/acrg (MIT licence). Observations: S. O'Doherty, University of Bristol; "
+        "contact the data owner before publication."
+    ),
+)
+
+
+def _load() -> tuple[xr.Dataset, xr.Dataset]:
+    opened = []
+    for path in (SENSITIVITIES, COUNTRIES):
+        with xr.open_dataset(UNITED_KINGDOM.fetch(path), engine="h5netcdf") as data:
+            opened.append(data.load())
+    return opened[0], opened[1]
+
+
+def _select(data: xr.Dataset, config: schema.UnitedKingdomObservations) -> np.ndarray:
+    unknown = [s for s in config.sites if s not in SITES]
+    if unknown or not config.sites:
+        raise TanhengError(
+            "observations.sites cannot be used", got=list(config.sites), expected=f"one or more of {', '.join(SITES)}",
+            remedy="e.g. observations.sites=[MHD]",
+        )  # fmt: skip
+    names = data.y_site.values.astype(str)
+    return np.flatnonzero(np.isin(names, config.sites))
+
+
+def assemble(config: schema.Config) -> Setup:
+    """The problem of the United Kingdom case.
+
+    Raises:
+        TanhengError: an option that the case cannot use, unknown sites, missing or altered files, grids that disagree.
+    """
+    case = "uk_ch4"
+    schema.expect(config.meteorology, schema.NoMeteorology, "meteorology", case)
+    schema.expect(config.transport, schema.GriddedSensitivities, "transport", case)
+    schema.expect(config.prior, schema.UnitedKingdomPrior, "prior", case)
+    observed = schema.expect(config.observations, schema.UnitedKingdomObservations, "observations", case)
+    control = schema.expect(config.control, schema.CellsAndBoundary, "control", case)
+    with stage("observations and sensitivities"):
+        data, countries = _load()
+        rows = _select(data, observed)
+        grid = Grid.from_centres(data.lon.values, data.lat.values)
+        everything = data.h_v_all.values[rows]
+        if np.any(everything[:, BOUNDARY:BEFORE_GRID]):
+            raise TanhengError(
+                "an outer region has sensitivity", got=SENSITIVITIES, expected="columns 4–9 zero",
+                remedy="this is not the file that the case was written for",
+            )  # fmt: skip
+        H = np.concatenate([everything[:, :BOUNDARY], everything[:, BEFORE_GRID:]], axis=1)
+        observations = _observations(data, rows, observed.model_error_ppb)
+        problem = Problem(
+            H=lx.MatrixLinearOperator(jnp.asarray(H)),
+            x_b=jnp.ones(H.shape[1]),
+            B=_prior_covariance(grid, control, config.covariance),
+            y=jnp.asarray(observations.values),
+            R=Diagonal(observations.sigma),
+        )
+    return Setup(
+        name="uk_ch4",
+        title="CH4 emissions of the United Kingdom, March 2014",
+        synthetic=False,
+        species="CH4",
+        problem=problem,
+        observations=observations,
+        totals=_totals(data, countries, grid),
+        map=_map(data, grid, tuple(observed.sites)),
+        blocks=(("boundary N, E, S, W", BOUNDARY, "1"), ("cells", H.shape[1] - BOUNDARY, "1")),
+        citations=CITATIONS,
+        inputs={f"{UNITED_KINGDOM.name}/{p}": UNITED_KINGDOM.hash_of(p) for p in (SENSITIVITIES, COUNTRIES)},
+        notes=(
+            "One month and two sites. The authors' short MCMC test run of the same month gives 2.58 ± 0.40 Tg yr-1 from a "
+            "prior of 2.79 Tg yr-1; it is not a published number.",
+        ),
+    )
+
+
+def _observations(data: xr.Dataset, rows: np.ndarray, model_error: float) -> Observations:
+    names = data.y_site.values.astype(str)[rows]
+    return Observations(
+        values=data.y.values[rows],
+        times=data.y_time.values[rows].astype("datetime64[s]"),
+        groups=np.array([SITES[n][0] for n in names]),
+        sigma=np.hypot(data.sigma_measure.values[rows], model_error),
+        unit="ppb",
+        kinds=np.full(rows.size, "tower"),
+    )
+
+
+def _prior_covariance(grid: Grid, control: schema.CellsAndBoundary, covariance: schema.Covariance) -> BlockDiagonal:
+    n = grid.shape[0] * grid.shape[1]
+    boundary = Diagonal(np.full(BOUNDARY, control.sigma_boundary))
+    if isinstance(covariance, schema.ExponentialCovariance):
+        correlation: Dense = exponential(grid.distances(), covariance.length_km)
+        return BlockDiagonal((boundary, Scaled(np.full(n, control.sigma_cell), correlation)))
+    return BlockDiagonal((boundary, Diagonal(np.full(n, control.sigma_cell))))
+
+
+def _totals(data: xr.Dataset, countries: xr.Dataset, grid: Grid) -> TotalSpec:
+    names = [str(n) for n in countries.name.values]
+    aligned = countries.country.sel(lat=data.lat, lon=data.lon, method="nearest", tolerance=1e-3)
+    per_cell = data.q_ap.values * grid.areas * teragrams_per_year("CH4")
+    regions, weights = [], []
+    for label, country in (("United Kingdom", COUNTRY), ("Ireland", "IRELAND")):
+        inside = aligned.values == names.index(country)
+        regions.append(label)
+        weights.append(np.concatenate([np.zeros(BOUNDARY), (per_cell * inside).ravel()]))
+    return TotalSpec(tuple(regions), "2014-03-01/2014-03-31", np.array(weights), "Tg CH4 yr-1")
+
+
+def _map(data: xr.Dataset, grid: Grid, sites: tuple[str, ...]) -> MapSpec:
+    flux = data.q_ap.values.ravel() * 1e9
+    weights = np.concatenate([np.zeros((flux.size, BOUNDARY)), np.diag(flux)], axis=1)
+    return MapSpec(
+        title="CH4 flux, March 2014",
+        unit="nmol m-2 s-1",
+        crs="EPSG:4326",
+        x_edges=grid.x_edges,
+        y_edges=grid.y_edges,
+        layout=np.arange(flux.size).reshape(grid.shape),
+        weights=weights,
+        marks=tuple(Mark(SITES[s][1], SITES[s][2], SITES[s][0], "tower") for s in sites),
+        extent=(-12.4, 9.0, 47.0, 61.0),
+        coast=True,
+    )

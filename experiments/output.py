@@ -1,0 +1,53 @@
+"""Writing results: everything goes into a hidden folder first and appears at once when the run has succeeded."""
+
+import contextlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transport.errors import TanhengError
+
+
+@contextlib.contextmanager
+def staged(directory: Path) -> Iterator[Path]:
+    """A folder whose files move into `directory` on success and vanish on failure.
+
+    Raises:
+        TanhengError: the directory cannot be written.
+    """
+    staging = directory / ".incomplete"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise TanhengError(
+            "the output directory cannot be written",
+            got=f"{directory}: {error.strerror}",
+            expected="a writable directory",
+            remedy="set hydra.run.dir to another place",
+        ) from error
+    try:
+        yield staging
+        for path in sorted(staging.iterdir()):
+            os.replace(path, directory / path.name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Strict JSON with full double precision: a number that is not finite becomes null."""
+    path.write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,1 @@
+"""Products: maps, time series, intervals of the totals, and the NetCDF file of a solved case."""

@@ -1,0 +1,190 @@
+"""What every figure shares: words, colours, number and unit formatting, and a sheet with its header."""
+
+import math
+import re
+import textwrap
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from experiments.cases import Setup
+
+# Every word that appears in a figure, at one place: another language replaces this table.
+TEXT = {
+    "synthetic": "SYNTHETIC",
+    "synthetic_why": "the observations were generated, not measured",
+    "prior": "Prior",
+    "posterior": "Posterior",
+    "truth": "Truth",
+    "observed": "Observed",
+    "increment": "Posterior − prior",
+    "reduction": "Uncertainty reduction",
+    "reduction_of": "Reduction of standard uncertainty",
+    "up_to": "{title}, up to {largest} %",
+    "flux": "Flux",
+    "change": "Change of flux",
+    "tower": "tower",
+    "point source": "point source",
+    "nothing": "not estimated",
+    "at_latitude": "{length} km at {latitude}",
+    "length": "{length} km",
+    "modelled_prior": "Modelled, prior",
+    "modelled_posterior": "Modelled, posterior",
+    "sigma": "± standard uncertainty",
+    "values": "{count} values",
+    "one_value": "1 value",
+    "rmse": "RMSE {before} → {after} {unit}",
+    "beyond": "{count} prior values beyond the axis",
+    "sounding": "Sounding",
+    "interval": "± {k}u",
+    "unit_over": "{unit}, {period}",
+    "to": " to ",
+}
+
+# Okabe and Ito (2008): distinct for colour-blind readers, and in grey.
+PRIOR, POSTERIOR, OBSERVED, WARNING = "#e69f00", "#0072b2", "#222222", "#b3261e"
+INK, MUTED, RULE = "#222222", "#666666", "#c8c8c8"
+TITLE, BODY, SMALL = 11.0, 9.0, 7.5
+LINE = 0.2  # inches per header line
+MARGIN = 0.12
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_SUBSTANCES = ("CO2", "CH4", "CO", "C")
+
+
+def pretty(text: str) -> str:
+    """A text with its formulas and units as they are printed: "Tg CO2 yr-1" becomes "Tg CO₂ yr⁻¹".
+
+    Args:
+        text: plain text; exponents stand directly after their symbol.
+
+    Returns:
+        the text with real superscripts and subscripts.
+    """
+    text = re.sub(r"\b(CO|CH)([24])\b", lambda m: m[1] + m[2].translate(_SUBSCRIPT), text)
+    # Only after symbols that carry exponents in our units, so that a name such as "NAME-3" stays whole.
+    exponent = r"\b(k?m|s|h|d|yr|kg|mol)(-[1-9]|(?<=m)[23])(?![\w-])"
+    return re.sub(exponent, lambda m: m[1] + m[2].translate(_SUPERSCRIPT), text)
+
+
+def split_unit(unit: str) -> tuple[str, str]:
+    """A unit without the substance: UDUNITS knows no "CO2", and takes "C" for coulomb.
+
+    Args:
+        unit: e.g. "Tg CO2 yr-1".
+
+    Returns:
+        (unit that UDUNITS parses, substance or ""), e.g. ("Tg yr-1", "CO2").
+    """
+    words = unit.replace("µ", "u").replace("μ", "u").split()
+    substance = " ".join(w for w in words if w in _SUBSTANCES)
+    return " ".join(w for w in words if w not in _SUBSTANCES) or "1", substance
+
+
+def significant_place(u: float, digits: int = 2) -> int:
+    """Decimal place (power of ten) of the last significant digit of a rounded uncertainty."""
+    place = math.floor(math.log10(u)) - digits + 1
+    rounded = Decimal(repr(float(u))).quantize(Decimal(1).scaleb(place), ROUND_HALF_EVEN)
+    return rounded.adjusted() - digits + 1
+
+
+def number(value: float | None, place: int) -> str:
+    """A number rounded to a decimal place, with a true minus sign and grouped by three from five digits on.
+
+    Args:
+        value: None and NaN print as a dash.
+        place: power of ten of the last digit kept: −2 keeps hundredths, 1 keeps tens.
+
+    Returns:
+        the text.
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(place), ROUND_HALF_EVEN)
+    text = f"{abs(rounded):.{max(-place, 0)}f}"
+    if abs(rounded) >= 10000:
+        text = f"{abs(rounded):,.{max(-place, 0)}f}".replace(",", "\u202f")
+    return f"−{text}" if rounded < 0 else text
+
+
+def value_place(u: float, value: float = math.nan) -> int:
+    """Where to round a value of standard uncertainty u; four significant digits of the value if u tells nothing."""
+    if math.isfinite(u) and u > 0:
+        return significant_place(u)
+    return significant_place(abs(value), 4) if math.isfinite(value) and value else 0
+
+
+def with_uncertainty(value: float, u: float) -> tuple[str, str]:
+    """A value and its uncertainty, rounded to the same decimal place.
+
+    The uncertainty keeps two significant digits (JCGM 100:2008, §7.2.6).
+
+    Args:
+        value: the estimate.
+        u: its uncertainty (standard or expanded).
+
+    Returns:
+        (value, uncertainty) as texts.
+    """
+    place = value_place(u, value)
+    return number(value, place), number(u, place)
+
+
+def rounded(value: float) -> str:
+    """Three significant digits, for numbers without an uncertainty."""
+    return number(value, significant_place(abs(value), 3)) if math.isfinite(value) and value else number(value, 0)
+
+
+def pretty_period(period: str) -> str:
+    """An ISO 8601 interval as it is printed: "2011-01-01/2013-12-31" becomes "2011-01-01 to 2013-12-31"."""
+    return re.sub(r"(\d)T(\d\d:\d\d)(?::\d\d)?Z", r"\1 \2 UTC", period).replace("/", TEXT["to"])
+
+
+def _header(setup: Setup, subtitle: str, width: float) -> list[tuple[str, dict]]:
+    bold = {"fontsize": TITLE, "fontweight": "bold", "color": INK}
+    lines = [(line, bold) for line in textwrap.wrap(pretty(setup.title), int((width - 2 * MARGIN) / 0.092))]
+    for line in textwrap.wrap(subtitle, int((width - 2 * MARGIN) / 0.068)):
+        lines.append((line, {"fontsize": BODY, "color": MUTED}))
+    if setup.synthetic:
+        box = {"boxstyle": "square,pad=0.3", "facecolor": WARNING, "edgecolor": "none"}
+        text = f"{TEXT['synthetic']}: {TEXT['synthetic_why']}"
+        lines.insert(0, (text, {"fontsize": BODY, "fontweight": "bold", "color": "white", "bbox": box}))
+    return lines
+
+
+def sheet(setup: Setup, width: float, body: float, subtitle: str = "") -> Figure:
+    """A figure with a header that names the case and says so when it is synthetic.
+
+    Args:
+        setup: the case.
+        width, body: width and height below the header in inches.
+        subtitle: a line under the title.
+
+    Returns:
+        the figure; its lower `body` inches are free.
+    """
+    lines = _header(setup, subtitle, width)
+    banner = 0.12 if setup.synthetic else 0.0
+    height = body + LINE * len(lines) + banner + 2 * MARGIN
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    for i, (text, look) in enumerate(lines):
+        shift, drop = (0.06, 0.5 * banner) if "bbox" in look else (0.0, banner)
+        y = (height - MARGIN - drop - LINE * (i + 0.5)) / height
+        figure.text((MARGIN + shift) / width, y, text, va="center", ha="left", parse_math=False, **look)
+    return figure
+
+
+def rect(figure: Figure, left: float, bottom: float, width: float, height: float) -> tuple[float, ...]:
+    """A rectangle in inches from the lower left corner, as fractions of the figure."""
+    w, h = figure.get_size_inches()
+    return left / w, bottom / h, width / w, height / h
+
+
+def save(figure: Figure, path: Path, dpi: int = 140) -> Path:
+    """Write a PNG; the same figure gives the same bytes."""
+    figure.savefig(path, dpi=dpi, metadata={"Software": None})
+    return path

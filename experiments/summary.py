@@ -1,0 +1,100 @@
+"""summary.json: the numbers of a run. manifest.json: what they were made from."""
+
+import dataclasses
+import importlib.metadata
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from experiments.cases import Setup
+from experiments.outcome import Outcome
+from inversion.diagnostics import rmse
+
+_REPORTED = ("jax", "jaxlib", "numpy", "scipy", "xarray", "equinox", "lineax", "cartopy", "pyproj", "h5py", "hydra-core")
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
+    """The content of summary.json."""
+    setup, diagnostics = outcome.setup, outcome.diagnostics
+    measured = outcome.measured
+    totals = []
+    for total in outcome.totals:
+        entry = dataclasses.asdict(total) | {"interval": list(total.interval)}
+        if total.truth is None:
+            del entry["truth"]
+        totals.append(entry)
+    return {
+        "case": setup.name,
+        "title": setup.title,
+        "synthetic": setup.synthetic,
+        "species": setup.species,
+        "totals": totals,
+        "chi2": diagnostics.chi2,
+        "dfs": float(np.sum(np.asarray(diagnostics.leverage)[measured])),
+        "n_obs": int(measured.sum()),
+        "n_constraints": int((~measured).sum()),
+        "n_state": int(outcome.mean.size),
+        "fit": fit_by_group(outcome),
+        "solver": outcome.solver,
+        "result": outcome.result,
+        "wall_seconds": wall_seconds,
+        "peak_memory_mib": peak_memory_mib(),
+    }
+
+
+def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
+    """Number, degrees of freedom and RMSE of the measurements, all together and per group."""
+    observations, diagnostics = outcome.setup.observations, outcome.diagnostics
+    groups = np.unique(observations.groups[outcome.measured])
+    selections = [("all", outcome.measured)] + [(g, outcome.measured & (observations.groups == g)) for g in groups]
+    before = observations.values - outcome.modelled_prior
+    after = observations.values - outcome.modelled_posterior
+    return [
+        {
+            "group": str(name),
+            "n": int(chosen.sum()),
+            "dfs": float(np.asarray(diagnostics.leverage)[chosen].sum()),
+            "rmse_prior": rmse(before[chosen]),
+            "rmse_posterior": rmse(after[chosen]),
+            "unit": observations.unit,
+        }
+        for name, chosen in selections
+    ]
+
+
+def manifest(setup: Setup, config: DictConfig, solver_citations: tuple = ()) -> dict[str, Any]:
+    """The content of manifest.json."""
+    return {
+        "tanheng": importlib.metadata.version("tanheng"),
+        "git_revision": _git_revision(),
+        "python": sys.version.split()[0],
+        "packages": {name: importlib.metadata.version(name) for name in _REPORTED},
+        "config": OmegaConf.to_container(config, resolve=True, enum_to_str=True),
+        "inputs": setup.inputs,
+        "seeds": setup.seeds,
+        "citations": [dataclasses.asdict(c) for c in (*setup.citations, *solver_citations)],
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that the code runs from, with a mark for uncommitted changes; None for a wheel."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        tracked = subprocess.run(["git", "-C", str(here), "ls-files", "--error-unmatch", __file__], capture_output=True)
+        if tracked.returncode != 0:
+            return None
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

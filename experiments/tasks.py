@@ -1,0 +1,118 @@
+"""The tasks: what `task=NAME` does with a case."""
+
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from experiments import schema
+from experiments.cases import Setup
+from experiments.output import staged, write_json
+from experiments.progress import console, stage
+from transport.linear import adjoint_gap
+from transport.errors import TanhengError
+
+
+def assemble(config: schema.Config) -> Setup:
+    """The problem of the chosen case.
+
+    Raises:
+        TanhengError: data, options or selection do not fit.
+    """
+    # Imported here so that `--help` and a typo need not wait for jax and its friends.
+    if isinstance(config.case, schema.CityCase):
+        from experiments.cases import city
+
+        return city.assemble(config)
+    if isinstance(config.case, schema.NewZealandCase):
+        from experiments.cases import nz_co2
+
+        return nz_co2.assemble(config)
+    if isinstance(config.case, schema.UnitedKingdomCase):
+        from experiments.cases import uk_ch4
+
+        return uk_ch4.assemble(config)
+    raise TanhengError("unknown case", got=type(config.case).__name__, expected="one of configs/case")
+
+
+def solver_of(config: schema.Config):
+    """The solver that the configuration names."""
+    from inversion.solvers.analytic import Analytic
+
+    assert isinstance(config.solver, schema.AnalyticSolver)
+    return Analytic(space=config.solver.space.value)
+
+
+def invert(config: schema.Config, resolved: DictConfig, directory: Path, started: float) -> dict:
+    """Estimate, and write summary.json, manifest.json and the products; returns the summary."""
+    from experiments.outcome import evaluate
+    from experiments.summary import manifest, summarise
+    from inversion.posterior import require_success
+
+    setup = assemble(config)
+    solver = solver_of(config)
+    with stage("posterior"):
+        posterior = solver.solve(setup.problem)
+        require_success(posterior)
+        outcome = evaluate(setup, posterior, type(solver).__name__.lower())
+    with staged(directory) as folder:
+        provenance = manifest(setup, resolved)
+        figures = _products(config.products, outcome, folder)
+        summary = summarise(outcome, time.perf_counter() - started)
+        write_json(folder / "summary.json", summary)
+        write_json(folder / "manifest.json", provenance)
+        if config.products.report:
+            from experiments.report.html import write_report
+
+            with stage("report"):
+                write_report(outcome, figures, summary, provenance, folder / "report.html")
+    return summary
+
+
+def _products(products: schema.Products, outcome, folder: Path) -> dict[str, Path]:
+    figures: dict[str, Path] = {}
+    if products.figures:
+        from experiments.products.maps import draw_maps
+        from experiments.products.timeseries import draw_series, draw_totals
+
+        with stage("maps and series"):
+            figures |= draw_maps(outcome, folder)
+            figures |= draw_series(outcome, folder)
+            figures["totals"] = draw_totals(outcome, folder)
+    if products.netcdf:
+        from experiments.products.netcdf import write_netcdf
+
+        with stage("NetCDF"):
+            write_netcdf(outcome, folder / "posterior.nc")
+    return figures
+
+
+def check(config: schema.Config, directory: Path) -> dict[str, float]:
+    """Adjoint identity of H, and for our own transport also continuity, uniform tracer and Courant number.
+
+    Raises:
+        TanhengError: a check misses its limit.
+    """
+    assert isinstance(config.task, schema.Check)
+    limits = {"adjoint_identity": 1e-13}
+    if isinstance(config.case, schema.CityCase):
+        from experiments.cases import city
+
+        with stage("numerical checks"):
+            evidence = city.check(config)
+        limits |= {"continuity": 1e-12, "uniform_tracer": 1e-12, "courant": 1.0}
+    else:
+        evidence = {"adjoint_identity": adjoint_gap(assemble(config).problem.H, config.task.pairs)}
+    failed = [name for name, limit in limits.items() if not evidence[name] <= limit]
+    for name, value in evidence.items():
+        console.print(f"  {name:<28s} {value:.3e}   ≤ {limits[name]:.0e}")
+    with staged(directory) as folder:
+        write_json(folder / "check.json", {"evidence": evidence, "limits": limits, "failed": failed})
+    if failed:
+        raise TanhengError(
+            "a numerical check failed",
+            got={name: evidence[name] for name in failed},
+            expected={name: limits[name] for name in failed},
+            remedy="do not use these results; report the configuration",
+        )
+    return evidence

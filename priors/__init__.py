@@ -1,0 +1,1 @@
+"""Fluxes before the observations: inventories, point sources, biosphere, boundary."""

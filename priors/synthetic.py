@@ -1,0 +1,86 @@
+"""A generated inventory of a basin city. Synthetic, never data."""
+
+import dataclasses
+
+import numpy as np
+from scipy.stats import norm
+
+from transport.errors import TanhengError
+from transport.grid import Grid, Levels
+from transport.units import teragrams_per_year
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """A point source at x, y (m, in the grid's coordinates): emission in Mt CO2 yr-1, effective height in m."""
+
+    name: str
+    x: float
+    y: float
+    mt_per_year: float
+    height: float
+
+
+def urban_pattern(grid: Grid, radius: float) -> np.ndarray:
+    """(ny, nx) share of the city's area emission per cell: a dense centre with two sub-centres; sums to one."""
+    x, y = np.meshgrid(grid.x, grid.y)
+    centres = ((0.0, 0.0, 1.0, 1.0), (1.1, 0.5, 0.45, 0.5), (-0.9, -0.7, 0.35, 0.6))
+    density = sum(
+        weight * np.exp(-((x - cx * radius) ** 2 + (y - cy * radius) ** 2) / (2.0 * (0.5 * width * radius) ** 2))
+        for cx, cy, weight, width in centres
+    )
+    mass = np.asarray(density) * grid.areas
+    return mass / mass.sum()
+
+
+def area_emission(grid: Grid, urban: float, rural: float, radius: float) -> np.ndarray:
+    """(ny, nx) annual mean area flux in µmol m-2 s-1 from totals in Mt CO2 yr-1 (1 Mt = 1 Tg)."""
+    per_cell = urban * urban_pattern(grid, radius) + rural * grid.areas / grid.areas.sum()
+    return per_cell / teragrams_per_year("CO2") * 1e6 / grid.areas
+
+
+def activity(local_hour: np.ndarray) -> np.ndarray:
+    """Diurnal factor of area emissions: morning and evening peaks, quiet nights; mean one over whole days."""
+    hours = np.arange(24.0) + 0.5
+
+    def shape(h):
+        morning, evening = np.exp(-(((h - 8.0) / 2.5) ** 2)), np.exp(-(((h - 18.5) / 3.0) ** 2))
+        return 0.6 + 0.7 * morning + 0.8 * evening + 0.2 * np.exp(-(((h - 13.0) / 4.0) ** 2))
+
+    return shape(local_hour) / shape(hours).mean()
+
+
+def sunlight(local_hour: np.ndarray) -> np.ndarray:
+    """Fraction of noon light."""
+    return np.clip(np.sin(np.pi * (local_hour - 6.0) / 12.0), 0.0, None)
+
+
+def vegetation(grid: Grid, radius: float) -> np.ndarray:
+    """(ny, nx) cover between 0.15 in the city centre and 1 in the hills around the basin."""
+    x, y = np.meshgrid(grid.x, grid.y)
+    return 1.0 - 0.85 * np.exp(-(x**2 + y**2) / (2.0 * radius**2))
+
+
+def injection_profile(levels: Levels, height: float) -> np.ndarray:
+    """(nz,) share of a stack's release per layer: a Gaussian of 30 % of its effective height, cut at the ground.
+
+    Raises:
+        TanhengError: the height lies outside the model.
+    """
+    if not 0.0 <= height <= levels.edges[-1]:
+        raise TanhengError(
+            "a stack lies outside the model", got=f"{height} m", expected=f"0…{levels.edges[-1]:.0f} m",
+            remedy="correct prior.points[*].height_m",
+        )  # fmt: skip
+    share = np.diff(norm.cdf(levels.edges, loc=height, scale=max(0.3 * height, 20.0)))
+    return share / share.sum()
+
+
+def stack_release(stack: Stack) -> float:
+    """µmol s-1 of a stack."""
+    return stack.mt_per_year / teragrams_per_year("CO2") * 1e6
+
+
+def megatonnes_per_year(micromoles_per_second: np.ndarray | float) -> np.ndarray | float:
+    """µmol s-1 of CO2 in Mt CO2 yr-1."""
+    return micromoles_per_second * 1e-6 * teragrams_per_year("CO2")
