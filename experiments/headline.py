@@ -2,19 +2,22 @@
 
 from typing import Any
 
+from experiments.numbers import number, value_place, with_uncertainty
+
 
 def headline(summary: dict[str, Any]) -> list[str]:
     """Sentences on the first total of a summary."""
     total = summary["totals"][0]
     tag = "SYNTHETIC " if summary["synthetic"] else ""
+    value, u = with_uncertainty(total["posterior"], total["u_posterior"])
+    low, high = (number(bound, value_place(total["u_posterior"])) for bound in total["interval"])
+    prior = " ± ".join(with_uncertainty(total["prior"], total["u_prior"]))
     text = (
-        f"{tag}{total['region']} ({total['period']}): "
-        f"{total['posterior']:.2f} {total['unit']}, u = {total['u_posterior']:.2f}, "
-        f"k = {total['k']:.0f} interval {total['interval'][0]:.2f} … {total['interval'][1]:.2f}; "
-        f"prior {total['prior']:.2f} ± {total['u_prior']:.2f}"
+        f"{tag}{total['region']}: {value} ± {u} {total['unit']} (standard uncertainty); "
+        f"k = {total['k']:.0f} interval {low} … {high}; prior {prior}"
     )
     if "truth" in total:
-        text += f"; truth {total['truth']:.2f}"
+        text += f"; truth {number(total['truth'], value_place(total['u_posterior']))}"
     fit = summary["fit"][0]
     quality = (
         f"χ² = {summary['chi2']:.2f}, DFS = {summary['dfs']:.1f} of {summary['n_obs']} observations, "

@@ -45,7 +45,7 @@ class Outcome:
         fields: maps by name, each (ny, nx) with NaN where nothing is: "prior", "posterior", "increment",
             "reduction" (1 − σ_posterior/σ_prior) and, where known, "truth".
         measured: (m,) True for rows of y that are measurements.
-        modelled_prior, modelled_posterior: (m,) H x.
+        modelled_prior, modelled_posterior: (m,) H x + b.
         diagnostics: consistency.
         solver, result: name of the solver and how it ended.
     """
@@ -106,8 +106,8 @@ def evaluate(setup: Setup, posterior: AbstractPosterior, solver: str) -> Outcome
         totals_covariance=np.asarray(after.covariance),
         fields=_fields(setup, posterior),
         measured=setup.observations.kinds != "constraint",
-        modelled_prior=np.asarray(problem.H.mv(problem.x_b)),
-        modelled_posterior=np.asarray(problem.H.mv(posterior.mean)),
+        modelled_prior=np.asarray(problem.modelled(problem.x_b)),
+        modelled_posterior=np.asarray(problem.modelled(posterior.mean)),
         diagnostics=diagnose(posterior),
         solver=solver,
         result=posterior.result,

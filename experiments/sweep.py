@@ -10,6 +10,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
 
+from experiments.catalogue import groups
+from experiments.numbers import with_uncertainty
 from experiments.output import write_json
 from experiments.progress import console
 
@@ -41,7 +43,7 @@ class SweepSummary(Callback):
         """Show the table."""
         folder = Path(config.hydra.sweep.dir)
         show(folder)
-        console.print(f"  {folder / 'sweep_summary.json'}")
+        console.print(f"  {(folder / 'sweep_summary.json').resolve()}", soft_wrap=True)
 
 
 def collect(folder: Path) -> list[dict[str, Any]]:
@@ -79,30 +81,28 @@ def _write(folder: Path) -> None:
 
 
 def show(folder: Path) -> None:
-    """Print the table of a sweep."""
+    """Print the table of a sweep: one column per swept option, prior, posterior and fit."""
     rows = collect(folder)
-    swept = [k for k in (rows[0] if rows else {}) if "=" not in k and len({str(r.get(k)) for r in rows}) > 1]
-    swept = [k for k in swept if k in _split_names(folder)]
-    table = Table(title=next((f"{r['region']}, {r['period']}, {r['unit']}" for r in rows if "region" in r), None))
-    for name in [*swept, "n_obs", "prior", "posterior", "RMSE"]:
-        table.add_column(name, justify="left" if name in swept else "right")
+    options = [k for k in dict.fromkeys(k for row in rows for k in row) if "." in k or k in groups()]
+    swept = [k for k in options if len({row.get(k) for row in rows}) > 1]
+    head = next((row for row in rows if "region" in row), None)
+    title = f"{head['region']}, {head['period']}; ± is one standard uncertainty" if head else None
+    table = Table(title=title, title_justify="left")
+    for name in swept:
+        table.add_column(name.rpartition(".")[2], no_wrap=True)
+    for name in ("n", f"prior, {head['unit']}", "posterior", f"RMSE, {head['fit_unit']}") if head else ("status",):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = [str(row.get(k, "")) for k in swept]
-        if "posterior" in row:
-            cells += [
-                str(row["n_obs"]),
-                f"{row['prior']:.2f} ± {row['u_prior']:.2f}",
-                f"{row['posterior']:.2f} ± {row['u_posterior']:.2f}",
-                f"{row['rmse_prior']:.1f} → {row['rmse_posterior']:.1f} {row['fit_unit']}",
-            ]
-        else:
-            cells += ["", "", row["status"], ""]
-        table.add_row(*cells)
-    console.print(table)
+        table.add_row(*(row.get(k, "") for k in swept), *_cells(row, head is not None))
+    console.print(table, width=max(console.width, 110))
 
 
-def _split_names(folder: Path) -> set[str]:
-    names: set[str] = set()
-    for status_file in folder.glob(f"*/{STATUS}"):
-        names |= set(_split(json.loads(status_file.read_text("utf-8"))["overrides"]))
-    return names
+def _cells(row: dict[str, Any], numbers: bool) -> list[str]:
+    if "posterior" not in row:
+        return ["", "", row["status"], ""] if numbers else [row["status"]]
+    return [
+        str(row["n_obs"]),
+        " ± ".join(with_uncertainty(row["prior"], row["u_prior"])),
+        " ± ".join(with_uncertainty(row["posterior"], row["u_posterior"])),
+        f"{row['rmse_prior']:.1f} → {row['rmse_posterior']:.1f}",
+    ]

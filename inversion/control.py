@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from inversion.covariance import AbstractCovariance
 from transport.errors import TanhengError
 from transport.eulerian.operator import Sources
 from transport.linear import AbstractMap, Transpose
@@ -38,7 +39,7 @@ class Block:
     base: np.ndarray
     index: np.ndarray
     mean: np.ndarray
-    covariance: eqx.Module
+    covariance: AbstractCovariance
     unit: str = "1"
 
     def __post_init__(self):

@@ -12,10 +12,10 @@ class Diagnostics(eqx.Module):
     """Consistency of a solved problem.
 
     Args:
-        chi2: 2 J(x̂) / m with 2 J = (y − H x̂)ᵀ R⁻¹ (y − H x̂) + (x̂ − x_b)ᵀ B⁻¹ (x̂ − x_b); expectation 1 when B and R are
-            right. At the minimum 2 J = dᵀ R⁻¹ (y − H x̂) with d = y − H x_b, which needs no B⁻¹.
+        chi2: 2 J(x̂) / m with 2 J = rᵀ R⁻¹ r + (x̂ − x_b)ᵀ B⁻¹ (x̂ − x_b) and r = y − H x̂ − b; expectation 1 when B and R
+            are right. At the minimum 2 J = dᵀ R⁻¹ r with d = y − H x_b − b, which needs no B⁻¹.
         dfs: degrees of freedom for signal, trace(H K).
-        residual_prior, residual_posterior: (m,) y − H x.
+        residual_prior, residual_posterior: (m,) y − H x − b.
         leverage: (m,) contribution of each observation to dfs.
     """
 
@@ -29,7 +29,7 @@ class Diagnostics(eqx.Module):
 def diagnose(posterior: AbstractPosterior) -> Diagnostics:
     """Diagnostics of a posterior (Tarantola 2005, §6.22; Rodgers 2000, §2.4)."""
     problem = posterior.problem
-    before, after = problem.departure(), problem.y - problem.H.mv(posterior.mean)
+    before, after = problem.departure(), problem.y - problem.modelled(posterior.mean)
     cost = before @ problem.R.solve(after)
     leverage = posterior.leverage()
     return Diagnostics(float(cost) / problem.y.size, float(jnp.sum(leverage)), before, after, leverage)

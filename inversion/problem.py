@@ -1,4 +1,4 @@
-"""The problem that every solver gets: y = H x + ε, ε ~ N(0, R), x ~ N(x_b, B)."""
+"""The problem that every solver gets: y = H x + b + ε, ε ~ N(0, R), x ~ N(x_b, B)."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ class Problem(eqx.Module):
         B: prior covariance (n).
         y: (m,) observations.
         R: covariance of the model-data mismatch (m).
+        b: (m,) what the unknowns do not change: a given background, a response subtracted beforehand.
 
     Raises:
         TanhengError: sizes that do not fit.
@@ -28,6 +29,7 @@ class Problem(eqx.Module):
     B: AbstractCovariance
     y: Float[Array, " m"]
     R: AbstractCovariance
+    b: Float[Array, " m"]
 
     def __check_init__(self):
         shape = {
@@ -36,7 +38,8 @@ class Problem(eqx.Module):
             "R": (self.R.size, self.R.size),
         }
         n, m = self.x_b.shape[0], self.y.shape[0]
-        for name, expected in {"H": (m, n), "B": (n, n), "R": (m, m)}.items():
+        shape["b"] = self.b.shape
+        for name, expected in {"H": (m, n), "B": (n, n), "R": (m, m), "b": (m,)}.items():
             if shape[name] != expected:
                 raise TanhengError(
                     f"{name} does not fit the problem",
@@ -45,9 +48,13 @@ class Problem(eqx.Module):
                     remedy="build control vector, covariances and observations on the same grid and selection",
                 )
 
+    def modelled(self, x: Float[Array, " n"]) -> Float[Array, " m"]:
+        """H x + b."""
+        return self.H.mv(x) + self.b
+
     def departure(self) -> Float[Array, " m"]:
-        """d = y − H x_b."""
-        return self.y - self.H.mv(self.x_b)
+        """d = y − H x_b − b."""
+        return self.y - self.modelled(self.x_b)
 
     @property
     def matrix(self) -> Float[Array, "m n"]:

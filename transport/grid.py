@@ -97,21 +97,23 @@ class Grid:
         """Longitude and latitude (degrees, WGS84) of points given in the grid's own coordinates."""
         return pyproj.Transformer.from_crs(self._proj, GEOGRAPHIC, always_xy=True).transform(x, y)
 
-    def locate(self, lon: float, lat: float) -> tuple[float, float]:
-        """The grid's own coordinates of a point in degrees.
+    def cell_of(self, x: float, y: float, name: str) -> tuple[int, int]:
+        """Row and column of the cell that holds a point given in the grid's own coordinates.
 
         Raises:
-            TanhengError: the point lies outside the grid.
+            TanhengError: the point, called `name`, lies outside the grid.
         """
-        x, y = pyproj.Transformer.from_crs(GEOGRAPHIC, self._proj, always_xy=True).transform(lon, lat)
-        if not (self.x_edges[0] <= x <= self.x_edges[-1] and self.y_edges[0] <= y <= self.y_edges[-1]):
+        column = int(np.searchsorted(self.x_edges, x, side="right")) - 1
+        row = int(np.searchsorted(self.y_edges, y, side="right")) - 1
+        ny, nx = self.shape
+        if not (0 <= row < ny and 0 <= column < nx):
             raise TanhengError(
-                "a point lies outside the grid",
-                got=f"lon {lon:.4f}, lat {lat:.4f}",
+                f"{name} lies outside the grid",
+                got=f"x {x:.6g}, y {y:.6g}",
                 expected=repr(self),
-                remedy="enlarge the grid or leave the point out",
+                remedy="correct its position, enlarge the grid or leave it out",
             )
-        return x, y
+        return row, column
 
     def distances(self) -> np.ndarray:
         """(ny·nx, ny·nx) distances between cell centres in km: Euclidean if projected, great-circle if geographic."""

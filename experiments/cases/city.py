@@ -18,6 +18,7 @@ from experiments.progress import stage
 from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import AbstractCovariance, BlockDiagonal, Diagonal, Scaled, exponential
 from inversion.observations import Observations
+from inversion.osse import replicate
 from inversion.problem import Problem
 from priors import synthetic
 from transport.eulerian import EulerianTransport
@@ -87,9 +88,10 @@ def build(config: schema.Config) -> City:
     stacks = [
         synthetic.Stack(p.name, p.east_km * 1e3, p.north_km * 1e3, p.mt_per_year, p.height_m) for p in prior.points
     ]
+    cells = np.array([grid.cell_of(s.x, s.y, s.name) for s in stacks], dtype=int).reshape(-1, 2)
     injection = Injection(
-        row=np.array([np.searchsorted(grid.y_edges, s.y) - 1 for s in stacks], dtype=int),
-        column=np.array([np.searchsorted(grid.x_edges, s.x) - 1 for s in stacks], dtype=int),
+        row=cells[:, 0],
+        column=cells[:, 1],
         profile=np.array([synthetic.injection_profile(levels, s.height) for s in stacks]).reshape(-1, levels.count),
     )
     return City(
@@ -229,30 +231,44 @@ def assemble(config: schema.Config) -> Setup:
     with stage("H, row by row from the adjoint") as progress:
         H = materialise(chain(city, blocks, receptors), progress=progress)
         H = H + jnp.asarray(observation_columns(blocks, len(receptors)))
-    return _draw_truth(config, city, blocks, H, draft)
+    return _setup(config, city, blocks, H, receptors, draft)
 
 
-def _draw_truth(config: schema.Config, city: City, blocks: list[Block], H, draft: Observations) -> Setup:
-    B = BlockDiagonal(tuple(b.covariance for b in blocks))  # type: ignore[misc]
-    R = Diagonal(draft.sigma)
-    x_b = jnp.concatenate([jnp.asarray(b.mean, dtype=float) for b in blocks])
-    truth_key, noise_key = jax.random.split(jax.random.key(config.seed))
-    truth = x_b + B.sqrt_mv(jax.random.normal(truth_key, x_b.shape))
-    y = H @ truth + R.sqrt_mv(jax.random.normal(noise_key, (len(draft),)))
-    observations = dataclasses.replace(draft, values=np.asarray(y))
-    case = config.case
-    assert isinstance(case, schema.CityCase)
+def _above_the_model(config: schema.Config, receptors: list[Receptor]) -> np.ndarray:
+    """(m,) what a column adds to h·a·x of the model's layers: its own prior, uniform at the background, ppm.
+
+    y = x_a + Σ_i h_i a_i (x_i − x_a) = Σ_i h_i a_i x_i + x_a (1 − Σ_i h_i a_i); zero for a tower, whose weights sum to one.
+    """
+    assert isinstance(config.prior, schema.CityPrior)
+    return config.prior.background_ppm * (1.0 - np.array([r.levels.sum() for r in receptors]))
+
+
+def _setup(
+    config: schema.Config, city: City, blocks: list[Block], H, receptors: list[Receptor], draft: Observations
+) -> Setup:
+    """The case with a truth and observations drawn from the seed."""
+    silent = Problem(
+        H=lx.MatrixLinearOperator(H),
+        x_b=jnp.concatenate([jnp.asarray(b.mean, dtype=float) for b in blocks]),
+        B=BlockDiagonal(tuple(b.covariance for b in blocks)),
+        y=jnp.zeros(len(draft)),
+        R=Diagonal(draft.sigma),
+        b=jnp.asarray(_above_the_model(config, receptors)),
+    )
+    drawn, problem = replicate(silent, jax.random.key(config.seed))
+    truth = np.asarray(drawn)
+    observations = dataclasses.replace(draft, values=np.asarray(problem.y))
     return Setup(
         name="city_osse",
         title="Generated basin city: CO2 emissions from towers and columns",
         synthetic=True,
         species="CO2",
-        problem=Problem(lx.MatrixLinearOperator(H), x_b, B, y, R),
+        problem=problem,
         observations=observations,
-        totals=_totals(city, config, blocks, np.asarray(truth)),
-        map=_map(city, config, blocks, np.asarray(truth)),
+        totals=_totals(city, config, blocks, truth),
+        map=_map(city, config, blocks, truth),
         blocks=tuple((b.name, b.size, b.unit) for b in blocks),
-        truth=np.asarray(truth),
+        truth=truth,
         citations=CITATIONS,
         seeds={"truth and noise": config.seed},
         notes=(

@@ -1,7 +1,7 @@
 """The New Zealand CO2 case of Steinkamp et al. 2017 (doi 10.5194/acp-17-47-2017): real data, 25 regions × 144 weeks.
 
-    enhancement = observed − background − fossil response         (ppm, then g CO2 m-3)
-    H = response of each region, shared over the weeks in which its five release days fall
+    y = H x + background + fossil response + ε                                       (ppm)
+    H = response of each region, shared over the weeks in which its five release days fall, g m-3 → ppm at the site
     x = flux of each region and week in Tg CO2 yr-1; week-to-week smoothness and yearly ocean totals are pseudo-data
 """
 
@@ -87,12 +87,19 @@ class Weeks:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """Observations of one hour and site: value and sigma in g m-3, response (m, 25, 144), factor ppm → g m-3."""
+    """Observations of one hour and site.
+
+    Args:
+        value, given, sigma: (m,) observed, background plus fossil response, and mismatch, ppm.
+        response: (m, 25, 144) ppm per Tg CO2 yr-1.
+        times: (m,) UTC.
+        group: site and hour.
+    """
 
     value: np.ndarray
+    given: np.ndarray
     sigma: np.ndarray
     response: np.ndarray
-    factor: np.ndarray
     times: np.ndarray
     group: str
 
@@ -146,7 +153,6 @@ def _rows(records: _Records, hour: int, site: str, config: schema.Config, weeks:
     share, temperature, pressure = (
         getattr(fossil, name + local)[day, column] for name in ("xfrac", "temp", "pres")
     )  # fmt: skip
-    enhancement = value[chosen] - background.XbslWeight[day, column] - share
     spread = records[SIGMA_COLUMNS[site]][chosen]
     combined = np.hypot(spread, background.XbslWeightSD[day, column])
     sigma = observations.scale * np.maximum(combined, observations.floor_ppm)
@@ -162,10 +168,10 @@ def _rows(records: _Records, hour: int, site: str, config: schema.Config, weeks:
     times = np.datetime64(f"{FIRST_YEAR}-01-01") + records.day[chosen] * np.timedelta64(1, "D")
     utc = times + (records["StartHour(NZST)"][chosen].astype(int) - 12) * np.timedelta64(1, "h")
     return Rows(
-        value=enhancement * factor,
-        sigma=sigma * factor,
-        response=per_region[:, :, None] * share_of_week[:, None, :],
-        factor=factor,
+        value=value[chosen],
+        given=background.XbslWeight[day, column] + share,
+        sigma=sigma,
+        response=per_region[:, :, None] * share_of_week[:, None, :] / factor[:, None, None],
         times=utc.astype("datetime64[s]"),
         group=f"{NAMES[site]} {hour} h",
     )
@@ -234,11 +240,10 @@ def assemble(config: schema.Config) -> Setup:
 
 def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, weeks: Weeks) -> Setup:
     extra, extra_values, extra_sigmas = constraints
-    # Everything per row is divided by its own ppm → g m-3 factor: R is diagonal, so the posterior is the same and the
-    # residuals are in ppm.
-    H = np.concatenate([*(r.response.reshape(len(r.value), -1) / r.factor[:, None] for r in rows), extra])
-    y = np.concatenate([*(r.value / r.factor for r in rows), extra_values])
-    R = np.concatenate([*(r.sigma / r.factor for r in rows), extra_sigmas])
+    H = np.concatenate([*(r.response.reshape(len(r.value), -1) for r in rows), extra])
+    y = np.concatenate([*(r.value for r in rows), extra_values])
+    R = np.concatenate([*(r.sigma for r in rows), extra_sigmas])
+    given = np.concatenate([*(r.given for r in rows), np.zeros(len(extra))])
     measured = len(y) - len(extra_values)
     observed = Observations(
         values=y,
@@ -254,6 +259,7 @@ def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, week
         B=Diagonal(sigma.ravel()),
         y=jnp.asarray(y),
         R=Diagonal(R),
+        b=jnp.asarray(given),
     )
     last = datetime.date(FIRST_YEAR + YEARS - 1, 12, 31)
     return Setup(

@@ -90,6 +90,7 @@ def assemble(config: schema.Config) -> Setup:
             B=_prior_covariance(grid, control, config.covariance),
             y=jnp.asarray(observations.values),
             R=Diagonal(observations.sigma),
+            b=jnp.zeros(len(observations)),
         )
     return Setup(
         name="uk_ch4",

@@ -8,6 +8,7 @@ from pathlib import Path
 import cartopy.crs as ccrs
 import numpy as np
 import pyproj
+from cartopy.mpl.geoaxes import GeoAxes
 from cmcrameri import cm
 from matplotlib import patheffects
 from matplotlib.collections import LineCollection
@@ -23,7 +24,7 @@ from experiments.products.style import TEXT
 
 FLUXES = ("prior", "posterior", "truth")
 ORDER = (*FLUXES, "increment", "reduction")
-PERCENTILE = 98.0
+PERCENTILE = 99.5
 # A sink smaller than this part of the scale would not show: the scale then starts at zero, with an arrow below.
 SINK = 0.02
 _EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
@@ -161,7 +162,7 @@ def _limit(values: np.ndarray) -> float:
 def _symmetric(values: np.ndarray, label: str) -> _Scale:
     limit = _limit(values)
     ends = (np.nanmin(values) < -limit, np.nanmax(values) > limit)
-    return _Scale(cm.vik, -limit, limit, label, _EXTEND[ends])
+    return _Scale(cm.cmaps["vik"], -limit, limit, label, _EXTEND[ends])
 
 
 def _scales(fields: dict[str, np.ndarray], unit: str) -> dict[str, _Scale]:
@@ -175,10 +176,10 @@ def _scales(fields: dict[str, np.ndarray], unit: str) -> dict[str, _Scale]:
         flux = _symmetric(fluxes, label)
     else:
         ends = (lowest < -1e-6 * limit, np.nanmax(fluxes) > limit)
-        flux = _Scale(cm.lipari_r, 0.0, limit, label, _EXTEND[ends])
+        flux = _Scale(cm.cmaps["lipari_r"], 0.0, limit, label, _EXTEND[ends])
     return {name: flux for name in FLUXES} | {
         "increment": _symmetric(fields["increment"], f"{TEXT['change']} ({unit})"),
-        "reduction": _Scale(cm.devon_r, 0.0, 100.0, f"{TEXT['reduction_of']} (%)", factor=100.0),
+        "reduction": _Scale(cm.cmaps["devon_r"], 0.0, 100.0, f"{TEXT['reduction_of']} (%)", factor=100.0),
     }
 
 
@@ -292,7 +293,8 @@ def _panel(figure: Figure, frame: _Frame, field: np.ndarray, scale: _Scale, titl
     """One map with its colour bar; `place` is (left, bottom, width) in inches of the map itself."""
     left, bottom, width = place
     height = width * frame.aspect
-    ax = figure.add_axes(style.rect(figure, left, bottom, width, height), projection=frame.projection)
+    ax = GeoAxes(figure, style.rect(figure, left, bottom, width, height), projection=frame.projection)
+    figure.add_axes(ax)
     # Hatching, because each of the colour maps has a pale end that plain white or grey could be taken for.
     ax.patch.set(facecolor="white", edgecolor=style.RULE, hatch="/////", linewidth=0.0)
     # The mesh is in the axes' own coordinates: without `transform`, cartopy has nothing to wrap.
@@ -310,7 +312,7 @@ def _panel(figure: Figure, frame: _Frame, field: np.ndarray, scale: _Scale, titl
         ax.add_collection(LineCollection(lines, colors=style.INK, linewidths=0.6, zorder=3), autolim=False)
     _marks(ax, frame, width)
 
-    figure.text(*style.rect(figure, left, bottom + height + 0.2, 0, 0)[:2], title, fontsize=style.BODY, color=style.INK)
+    figure.text(*style.corner(figure, left, bottom + height + 0.2), title, fontsize=style.BODY, color=style.INK)
     _scale_bar(figure, frame, left, bottom + height + 0.07, width)
     bar = figure.add_axes(style.rect(figure, left, bottom - 0.42, width, 0.11))
     colorbar = figure.colorbar(mesh, cax=bar, orientation="horizontal", extend=scale.extend)
@@ -325,7 +327,7 @@ def _footer(figure: Figure, frame: _Frame, gaps: bool) -> None:
     present = {mark.kind for mark in frame.spec.marks}
     kinds = [kind for kind in symbols if kind in present or (kind == "nothing" and gaps)]
     text = "     ".join(f"{symbols[kind]} {TEXT[kind]}" for kind in kinds)
-    figure.text(*style.rect(figure, LEFT, 0.08, 0, 0)[:2], text, fontsize=style.SMALL, color=style.MUTED)
+    figure.text(*style.corner(figure, LEFT, 0.08), text, fontsize=style.SMALL, color=style.MUTED)
 
 
 def _title(name: str, values: np.ndarray) -> str:

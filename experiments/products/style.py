@@ -1,9 +1,7 @@
 """What every figure shares: words, colours, number and unit formatting, and a sheet with its header."""
 
-import math
 import re
 import textwrap
-from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -36,8 +34,9 @@ TEXT = {
     "values": "{count} values",
     "one_value": "1 value",
     "rmse": "RMSE {before} → {after} {unit}",
-    "beyond": "{count} prior values beyond the axis",
+    "beyond": "prior values beyond the axis: {count}",
     "sounding": "Sounding",
+    "utc": "Time in UTC",
     "interval": "± {k}u",
     "unit_over": "{unit}, {period}",
     "to": " to ",
@@ -84,60 +83,6 @@ def split_unit(unit: str) -> tuple[str, str]:
     return " ".join(w for w in words if w not in _SUBSTANCES) or "1", substance
 
 
-def significant_place(u: float, digits: int = 2) -> int:
-    """Decimal place (power of ten) of the last significant digit of a rounded uncertainty."""
-    place = math.floor(math.log10(u)) - digits + 1
-    rounded = Decimal(repr(float(u))).quantize(Decimal(1).scaleb(place), ROUND_HALF_EVEN)
-    return rounded.adjusted() - digits + 1
-
-
-def number(value: float | None, place: int) -> str:
-    """A number rounded to a decimal place, with a true minus sign and grouped by three from five digits on.
-
-    Args:
-        value: None and NaN print as a dash.
-        place: power of ten of the last digit kept: −2 keeps hundredths, 1 keeps tens.
-
-    Returns:
-        the text.
-    """
-    if value is None or not math.isfinite(value):
-        return "–"
-    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(place), ROUND_HALF_EVEN)
-    text = f"{abs(rounded):.{max(-place, 0)}f}"
-    if abs(rounded) >= 10000:
-        text = f"{abs(rounded):,.{max(-place, 0)}f}".replace(",", "\u202f")
-    return f"−{text}" if rounded < 0 else text
-
-
-def value_place(u: float, value: float = math.nan) -> int:
-    """Where to round a value of standard uncertainty u; four significant digits of the value if u tells nothing."""
-    if math.isfinite(u) and u > 0:
-        return significant_place(u)
-    return significant_place(abs(value), 4) if math.isfinite(value) and value else 0
-
-
-def with_uncertainty(value: float, u: float) -> tuple[str, str]:
-    """A value and its uncertainty, rounded to the same decimal place.
-
-    The uncertainty keeps two significant digits (JCGM 100:2008, §7.2.6).
-
-    Args:
-        value: the estimate.
-        u: its uncertainty (standard or expanded).
-
-    Returns:
-        (value, uncertainty) as texts.
-    """
-    place = value_place(u, value)
-    return number(value, place), number(u, place)
-
-
-def rounded(value: float) -> str:
-    """Three significant digits, for numbers without an uncertainty."""
-    return number(value, significant_place(abs(value), 3)) if math.isfinite(value) and value else number(value, 0)
-
-
 def pretty_period(period: str) -> str:
     """An ISO 8601 interval as it is printed: "2011-01-01/2013-12-31" becomes "2011-01-01 to 2013-12-31"."""
     return re.sub(r"(\d)T(\d\d:\d\d)(?::\d\d)?Z", r"\1 \2 UTC", period).replace("/", TEXT["to"])
@@ -178,10 +123,15 @@ def sheet(setup: Setup, width: float, body: float, subtitle: str = "") -> Figure
     return figure
 
 
-def rect(figure: Figure, left: float, bottom: float, width: float, height: float) -> tuple[float, ...]:
+def corner(figure: Figure, left: float, bottom: float) -> tuple[float, float]:
+    """A point in inches from the lower left corner, as fractions of the figure."""
+    width, height = figure.get_size_inches()
+    return left / width, bottom / height
+
+
+def rect(figure: Figure, left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
     """A rectangle in inches from the lower left corner, as fractions of the figure."""
-    w, h = figure.get_size_inches()
-    return left / w, bottom / h, width / w, height / h
+    return (*corner(figure, left, bottom), *corner(figure, width, height))
 
 
 def save(figure: Figure, path: Path, dpi: int = 140) -> Path:

@@ -8,6 +8,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
 from experiments.outcome import Outcome
+from experiments import numbers
 from experiments.products import style
 from experiments.products.style import TEXT
 from inversion.diagnostics import rmse
@@ -83,9 +84,9 @@ def _groups(outcome: Outcome) -> list[_Group]:
 
 def _title(group: _Group, unit: str) -> str:
     before, after = rmse(group.value - group.prior), rmse(group.value - group.posterior)
-    place = style.significant_place(min(before, after), 2) if min(before, after) > 0 else 0
+    place = numbers.significant_place(min(before, after), 2) if min(before, after) > 0 else 0
     count = TEXT["one_value"] if group.value.size == 1 else TEXT["values"].format(count=group.value.size)
-    fit = TEXT["rmse"].format(before=style.number(before, place), after=style.number(after, place), unit=unit)
+    fit = TEXT["rmse"].format(before=numbers.number(before, place), after=numbers.number(after, place), unit=unit)
     low, high = group.limits
     beyond = int(((group.prior < low) | (group.prior > high)).sum())
     parts = [group.name, count, fit] + ([TEXT["beyond"].format(count=beyond)] if beyond else [])
@@ -131,7 +132,8 @@ def _series(outcome: Outcome, groups: list[_Group]) -> Figure:
     above, below, foot = 0.3, 0.42, 0.3
     cell = above + height + below
     unit = style.pretty(outcome.setup.observations.unit)
-    figure = style.sheet(outcome.setup, WIDTH, foot + cell * len(groups))
+    subtitle = TEXT["utc"] if any(group.is_time for group in groups) else ""
+    figure = style.sheet(outcome.setup, WIDTH, foot + cell * len(groups), subtitle)
     times = np.concatenate([g.x for g in groups if g.is_time] or [np.zeros(1)])
     first, last = times.min(), times.max()
     for i, group in enumerate(groups):
@@ -143,7 +145,7 @@ def _series(outcome: Outcome, groups: list[_Group]) -> Figure:
             ax.set_xlim(first - margin, last + margin)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="lower left", bbox_to_anchor=style.rect(figure, LEFT, 0.05, 0, 0)[:2], ncols=4,
+        handles, labels, loc="lower left", bbox_to_anchor=style.corner(figure, LEFT, 0.05), ncols=4,
         fontsize=style.SMALL, frameon=False, borderaxespad=0, handlelength=1.6, markerscale=1.5,
     )  # fmt: skip
     return figure
@@ -209,6 +211,6 @@ def draw_totals(outcome: Outcome, path_dir: Path) -> Path:
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=style.RULE, linewidth=0.4)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    corner = style.rect(figure, left, 0.08, 0, 0)[:2]
+    corner = style.corner(figure, left, 0.08)
     figure.legend(loc="lower left", bbox_to_anchor=corner, ncols=3, fontsize=style.BODY, frameon=False, borderaxespad=0)
     return style.save(figure, path_dir / "totals.png")

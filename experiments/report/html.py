@@ -9,8 +9,9 @@ from urllib.parse import quote
 import jinja2
 import yaml
 
+from experiments.numbers import number, rounded, value_place, with_uncertainty
 from experiments.outcome import Outcome, Total
-from experiments.products.style import number, pretty, pretty_period, rounded, value_place, with_uncertainty
+from experiments.products.style import pretty, pretty_period
 
 # Every word that a reader of the report sees, at one place: another language replaces this table.
 TEXT = {

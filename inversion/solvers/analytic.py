@@ -3,7 +3,7 @@
 State space (n ≤ m):        A = (B⁻¹ + Hᵀ R⁻¹ H)⁻¹,            x̂ = x_b + A Hᵀ R⁻¹ d
 Observation space (m < n):  S = H B Hᵀ + R,  K = B Hᵀ S⁻¹,      x̂ = x_b + K d,   A = B − K H B
 
-with d = y − H x_b (Tarantola 2005, doi 10.1137/1.9780898717921, eqs. 3.37–3.38; Rodgers 2000, ch. 4).
+with d = y − H x_b − b (Tarantola 2005, doi 10.1137/1.9780898717921, eqs. 3.37–3.38; Rodgers 2000, ch. 4).
 """
 
 import equinox as eqx

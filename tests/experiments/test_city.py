@@ -1,0 +1,112 @@
+"""The generated city: numerical evidence of its chain, and whether its posterior covers the truth."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import schema
+from experiments.cases import city
+from experiments.outcome import evaluate
+from inversion.covariance import Diagonal
+from inversion.osse import replicate
+from inversion.solvers.analytic import Analytic
+from transport.errors import TanhengError
+from transport.linear import adjoint_gap, materialise
+
+REDUCED = (
+    "case.cells=16", "case.spacing_km=6", "meteorology.hours=48", "case.level_edges_m=[0,60,180,470,1000,2000,3500]",
+    "observations.last_local_hour=13", "observations.overpasses.1.day=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def setup():
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from experiments.app import _register_help
+    from experiments.origin import config_directory
+
+    schema.register()
+    _register_help()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = schema.typed(compose("config", overrides=list(REDUCED)))
+    return city.assemble(config)
+
+
+def test_the_full_chain_has_an_exact_transpose(compose):
+    """|⟨H x, y⟩ − ⟨x, Hᵀ y⟩| / (|H x| |y|) ≤ 1e-13 for O·T·S of the default experiment, over its whole window."""
+    evidence = city.check(compose("task=check"))
+    assert evidence["adjoint_identity"] <= 1e-13
+    assert evidence["uniform_tracer"] <= 1e-12
+    assert evidence["continuity"] <= 1e-12
+    assert evidence["courant"] <= 1.0
+
+
+def test_rows_from_the_adjoint_equal_columns_from_the_forward(compose):
+    config = compose(*REDUCED, "meteorology.hours=20", "case.cells=12")
+    built = city.build(config)
+    receptors, draft = city._observe(built, config.observations)  # type: ignore[arg-type]
+    operator = city.chain(built, city._blocks(built, config, draft.groups), receptors)
+    rows = materialise(operator)
+    columns = jax.vmap(operator.mv)(jnp.eye(operator.in_size())).T
+    np.testing.assert_allclose(rows, columns, rtol=1e-10, atol=1e-14)
+    assert adjoint_gap(operator) <= 1e-13
+
+
+def test_the_background_alone_gives_the_background(setup):
+    """With no emission every sample sees the inflow: 425 ppm at towers and, with the column's own prior, in columns."""
+    x = [np.full(size, 425.0 if name == "background" else 0.0) for name, size, _ in setup.blocks]
+    seen = setup.problem.modelled(jnp.asarray(np.concatenate(x)))
+    np.testing.assert_allclose(seen, 425.0, rtol=1e-12)
+    assert (setup.observations.kinds == "column").sum() > 20
+
+
+def test_the_posterior_covers_the_truth(setup):
+    """400 seeds: mean z² of the city total in [0.85, 1.15]; 68 % and 95 % coverage within 99 % binomial bands."""
+    weights, solver = jnp.asarray(setup.totals.weights[:1]), Analytic()
+    z = []
+    for key in jax.random.split(jax.random.key(2026), 400):
+        truth, problem = replicate(setup.problem, key)
+        total = solver.solve(problem).aggregate(weights)
+        z.append(float(((total.mean - weights @ truth) / total.sigma)[0]))
+    z = np.array(z)
+    inside1, inside2 = np.mean(np.abs(z) < 1), np.mean(np.abs(z) < 2)
+    print(f"mean z² {np.mean(z**2):.3f}, |z|<1 {inside1:.3f}, |z|<2 {inside2:.3f}")
+    assert 0.85 <= np.mean(z**2) <= 1.15
+    assert abs(inside1 - 0.6827) <= 2.576 * np.sqrt(0.6827 * 0.3173 / 400)
+    assert abs(inside2 - 0.9545) <= 2.576 * np.sqrt(0.9545 * 0.0455 / 400)
+
+
+def test_an_overconfident_posterior_would_be_seen(setup):
+    """The coverage test can fail: with R taken four times too small, mean z² leaves the band."""
+    weights = jnp.asarray(setup.totals.weights[:1])
+    z2 = []
+    for key in jax.random.split(jax.random.key(1), 100):
+        truth, problem = replicate(setup.problem, key)
+        wrong = dataclasses.replace(problem, R=Diagonal(problem.R.sigma / 4))
+        total = Analytic().solve(wrong).aggregate(weights)
+        z2.append(float(((total.mean - weights @ truth) ** 2 / total.covariance[0, 0])[0]))
+    assert np.mean(z2) > 1.5
+
+
+def test_the_outcome_is_labelled_synthetic_and_knows_the_truth(setup):
+    outcome = evaluate(setup, Analytic().solve(setup.problem), "analytic")
+    assert setup.synthetic and "SYNTHETIC" in setup.notes[0]
+    assert outcome.totals[0].truth is not None
+    assert outcome.totals[0].u_posterior < outcome.totals[0].u_prior
+    assert set(outcome.fields) == {"prior", "posterior", "increment", "reduction", "truth"}
+    share = outcome.totals[0].prior + outcome.totals[1].prior
+    # Area 23 Mt and stacks 14.5 Mt: city and surroundings together are everything people emit.
+    assert share == pytest.approx(37.5, rel=0.01)
+
+
+def test_a_case_refuses_what_it_cannot_use(compose):
+    with pytest.raises(TanhengError, match="cannot use this transport"):
+        city.assemble(compose("transport=region_responses"))
+    with pytest.raises(TanhengError, match="no observation is left"):
+        city.assemble(compose(*REDUCED, "observations.towers=[]", "observations.overpasses=[]"))

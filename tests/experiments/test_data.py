@@ -1,0 +1,85 @@
+"""Files are found in the mirror or fetched, and refused when their hash differs."""
+
+import functools
+import hashlib
+import http.server
+import subprocess
+import threading
+
+import pooch
+import pytest
+
+from experiments.data import NEW_ZEALAND, UNITED_KINGDOM, Dataset
+from transport.errors import TanhengError
+
+CONTENT = b"carbon\n"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """An HTTP server on the loopback that holds data.txt."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "data.txt").write_bytes(CONTENT)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/data.txt"
+        running.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.delenv("TANHENG_DATA", raising=False)
+    return tmp_path / "cache"
+
+
+def test_download_then_cache(server, cache):
+    data = Dataset("set", {"a/data.txt": (server, SHA256)})
+    assert data.fetch("a/data.txt").read_bytes() == CONTENT
+    gone = Dataset("set", {"a/data.txt": ("http://127.0.0.1:9/none", SHA256)})
+    assert gone.fetch("a/data.txt").read_bytes() == CONTENT
+
+
+def test_a_wrong_hash_is_refused_and_not_kept(server, cache):
+    data = Dataset("set", {"data.txt": (server, "0" * 64)})
+    with pytest.raises(TanhengError, match="wrong SHA-256"):
+        data.fetch("data.txt")
+    assert not list(cache.rglob("data.txt"))
+
+
+def test_the_mirror_comes_first_and_is_verified(tmp_path, monkeypatch):
+    (tmp_path / "mirror" / "set").mkdir(parents=True)
+    (tmp_path / "mirror" / "set" / "data.txt").write_bytes(CONTENT)
+    monkeypatch.setenv("TANHENG_DATA", str(tmp_path / "mirror"))
+    nowhere = "http://127.0.0.1:9/none"
+    assert Dataset("set", {"data.txt": (nowhere, SHA256)}).fetch("data.txt").read_bytes() == CONTENT
+    with pytest.raises(TanhengError, match="mirror has the wrong SHA-256"):
+        Dataset("set", {"data.txt": (nowhere, "1" * 64)}).fetch("data.txt")
+
+
+def test_a_missing_file_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("TANHENG_DATA", str(tmp_path))
+    with pytest.raises(TanhengError, match="not at hand") as error:
+        Dataset("set", {"data.txt": ("http://127.0.0.1:9/none", SHA256)}).fetch("data.txt")
+    assert "TANHENG_DATA" in str(error.value.remedy)
+    with pytest.raises(TanhengError, match="no such file"):
+        Dataset("set", {}).fetch("other.txt")
+
+
+def test_blob_urls_name_the_files_by_their_git_hash(request, monkeypatch, tmp_path):
+    """`git hash-object` of the mirrored file is the id in the URL, and the SHA-256 is the recorded one."""
+    import tests.conftest as conftest
+
+    mirror = conftest.ROOT.parent / "shared" / "data"
+    if not mirror.is_dir():
+        pytest.skip("needs the data mirror beside the checkout")
+    for path, (url, sha256) in UNITED_KINGDOM.files.items():
+        file = mirror / UNITED_KINGDOM.name / path
+        blob = subprocess.run(["git", "hash-object", str(file)], capture_output=True, text=True, check=True).stdout
+        assert url.endswith(blob.strip())
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == sha256
+    for path, (url, sha256) in NEW_ZEALAND.files.items():
+        assert "a5cf8d95345a508ea05c0e8fdba516da206ba8a7" in url
+        assert hashlib.sha256((mirror / NEW_ZEALAND.name / path).read_bytes()).hexdigest() == sha256

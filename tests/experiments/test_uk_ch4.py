@@ -1,0 +1,78 @@
+"""The United Kingdom case against the authors' file and an independent dense solution."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments.cases import uk_ch4
+from experiments.outcome import evaluate
+from experiments.summary import fit_by_group
+from inversion.solvers.analytic import Analytic
+from transport.errors import TanhengError
+
+
+def independent(dataset, length_km: float, sigma_cell: float, sigma_boundary: float, model_error: float):
+    """UK total: prior, u, posterior, u in Tg yr-1, and RMSE, by plain observation-space algebra."""
+    data = xr.open_dataset(dataset.fetch(uk_ch4.SENSITIVITIES), engine="h5netcdf").load()
+    mask = xr.open_dataset(dataset.fetch(uk_ch4.COUNTRIES), engine="h5netcdf").load()
+    lat, lon = data.lat.values.astype(float), data.lon.values.astype(float)
+    dlat, dlon = (lat[-1] - lat[0]) / 67, (lon[-1] - lon[0]) / 77
+    band = np.sin(np.deg2rad(lat + dlat / 2)) - np.sin(np.deg2rad(lat - dlat / 2))
+    area = np.repeat((6.371e6**2 * np.deg2rad(dlon) * band)[:, None], 78, axis=1)
+    country = mask.country.values[
+        np.abs(mask.lat.values[:, None] - lat).argmin(0)[:, None], np.abs(mask.lon.values[:, None] - lon).argmin(0)
+    ]
+    inside = country == list(mask.name.values.astype(str)).index(uk_ch4.COUNTRY)
+    a = (data.q_ap.values * area * inside).ravel() * 16.0425e-3 * 365 * 86400 * 1e-9
+    phi, lam = (np.deg2rad(g.ravel()) for g in np.meshgrid(lat, lon, indexing="ij"))
+    half = np.sin((phi[:, None] - phi) / 2) ** 2 + np.cos(phi)[:, None] * np.cos(phi) * np.sin((lam[:, None] - lam) / 2) ** 2
+    B = sigma_cell**2 * np.exp(-2 * 6371.0 * np.arcsin(np.sqrt(half)) / length_km)
+    h = data.h_v_all.values
+    Hb, Hc = h[:, :4], h[:, 10:]
+    BHt = B @ Hc.T
+    S = Hc @ BHt + sigma_boundary**2 * Hb @ Hb.T + np.diag(data.sigma_measure.values**2 + model_error**2)
+    z = np.linalg.solve(S, data.y.values - h.sum(axis=1))
+    gain = Hc @ B @ a
+    u2 = a @ B @ a
+    change = BHt @ z
+    residual = data.y.values - h.sum(axis=1) - Hc @ change - Hb @ (sigma_boundary**2 * Hb.T @ z)
+    return a.sum(), np.sqrt(u2), a.sum() + a @ change, np.sqrt(u2 - gain @ np.linalg.solve(S, gain)), np.sqrt(np.mean(residual**2))
+
+
+def test_the_total_and_the_fit(united_kingdom, compose):
+    config = compose("experiment=uk_ch4")
+    setup = uk_ch4.assemble(config)
+    outcome = evaluate(setup, Analytic().solve(setup.problem), "analytic")
+    kingdom, fit = outcome.totals[0], fit_by_group(outcome)[0]
+    covariance, control, observed = config.covariance, config.control, config.observations
+    prior, u_prior, posterior, u, _ = independent(
+        united_kingdom, covariance.length_km, control.sigma_cell, control.sigma_boundary, observed.model_error_ppb  # type: ignore
+    )  # fmt: skip
+    assert kingdom.prior == pytest.approx(prior, rel=1e-7)
+    assert kingdom.u_prior == pytest.approx(u_prior, rel=1e-7)
+    assert kingdom.posterior == pytest.approx(posterior, rel=1e-7)
+    assert kingdom.u_posterior == pytest.approx(u, rel=1e-7)
+    # The authors' short run: prior 2.79, posterior 2.58 ± 0.40 Tg yr-1, RMSE 174 → 14 ppb.
+    assert kingdom.prior == pytest.approx(2.79, abs=0.005)
+    assert abs(kingdom.posterior - 2.58) < 0.40
+    assert round(fit["rmse_prior"]) == 174 and 12 < fit["rmse_posterior"] < 16
+
+
+def test_the_prior_model_is_the_authors_own(united_kingdom, compose):
+    """x = 1 gives back the sum of the file's columns, which is its y_prior."""
+    setup = uk_ch4.assemble(compose("experiment=uk_ch4"))
+    data = xr.open_dataset(united_kingdom.fetch(uk_ch4.SENSITIVITIES), engine="h5netcdf")
+    np.testing.assert_allclose(setup.problem.H.mv(setup.problem.x_b), data.h_v_all.sum("NgridIC"), rtol=1e-12)
+
+
+def test_one_site_constrains_less(united_kingdom, compose):
+    def u(*overrides):
+        setup = uk_ch4.assemble(compose("experiment=uk_ch4", *overrides))
+        return evaluate(setup, Analytic().solve(setup.problem), "analytic").totals[0].u_posterior
+
+    assert u("observations.sites=[MHD]") > u()
+
+
+def test_unknown_sites_are_refused(united_kingdom, compose):
+    with pytest.raises(TanhengError, match="observations.sites"):
+        uk_ch4.assemble(compose("experiment=uk_ch4", "observations.sites=[XXX]"))

@@ -1,0 +1,127 @@
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import pytest
+
+from inversion.covariance import Dense, Diagonal
+from inversion.diagnostics import diagnose
+from inversion.osse import replicate
+from inversion.posterior import prior_totals, prior_variance, require_success
+from inversion.problem import Problem
+from inversion.solvers.analytic import Analytic
+from transport.errors import TanhengError
+
+
+def problem(n: int, m: int, seed: int = 0, rank: int | None = None) -> Problem:
+    rng = np.random.default_rng(seed)
+
+    def spd(k):
+        a = rng.normal(size=(k, k))
+        return Dense(a @ a.T / k + np.eye(k))
+
+    H = rng.normal(size=(m, n))
+    if rank is not None:
+        H = rng.normal(size=(m, rank)) @ rng.normal(size=(rank, n))
+    x_b, y = jnp.asarray(rng.normal(size=n)), jnp.asarray(rng.normal(size=m))
+    return Problem(lx.MatrixLinearOperator(jnp.asarray(H)), x_b, spd(n), y, spd(m), jnp.asarray(rng.normal(size=m)))
+
+
+def reference(p: Problem):
+    """Augmented least squares by QR: no normal equations, no gain, nothing shared with the solver."""
+    H, B, R = (np.asarray(a) for a in (p.H.as_matrix(), p.B.matrix, p.R.matrix))  # type: ignore[attr-defined]
+    wb, wr = np.linalg.inv(np.linalg.cholesky(B)), np.linalg.inv(np.linalg.cholesky(R))
+    stacked, right = np.vstack([wb, wr @ H]), np.r_[wb @ np.asarray(p.x_b), wr @ np.asarray(p.y - p.b)]
+    q, r = np.linalg.qr(stacked)
+    inverse = np.linalg.inv(r)
+    return inverse @ (q.T @ right), inverse @ inverse.T
+
+
+SIZES = [(5, 12, None), (12, 5, None), (7, 7, None), (1, 1, None), (6, 1, None), (1, 9, None), (8, 10, 2)]
+
+
+@pytest.mark.parametrize("space", ["auto", "state", "observation"])
+@pytest.mark.parametrize(("n", "m", "rank"), SIZES)
+def test_mean_and_covariance_against_a_dense_reference(n, m, rank, space):
+    p = problem(n, m, rank=rank)
+    posterior = Analytic(space=space).solve(p)
+    mean, A = reference(p)
+    assert posterior.result == "successful"
+    np.testing.assert_allclose(posterior.mean, mean, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(posterior.covariance_mv(jnp.eye(n)), A, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(posterior.diagonal(), np.diagonal(A), rtol=1e-9)
+    W = np.random.default_rng(1).normal(size=(3, n))
+    totals = posterior.aggregate(jnp.asarray(W))
+    np.testing.assert_allclose(totals.mean, W @ mean, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(totals.covariance, W @ A @ W.T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(posterior.variance(jnp.asarray(W)), np.diagonal(W @ A @ W.T), rtol=1e-9)
+    one_each = np.diag(np.arange(1.0, n + 1))
+    np.testing.assert_allclose(
+        posterior.variance(jnp.asarray(one_each)), np.arange(1.0, n + 1) ** 2 * np.diagonal(A), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("space", ["state", "observation"])
+def test_diagnostics_against_their_definitions(space):
+    p = problem(6, 9)
+    posterior = Analytic(space=space).solve(p)
+    d = diagnose(posterior)
+    H, B, R = (np.asarray(a) for a in (p.H.as_matrix(), p.B.matrix, p.R.matrix))  # type: ignore[attr-defined]
+    K = B @ H.T @ np.linalg.inv(H @ B @ H.T + R)
+    np.testing.assert_allclose(d.leverage, np.diagonal(H @ K), rtol=1e-9)
+    assert d.dfs == pytest.approx(np.trace(K @ H), rel=1e-9)
+    r, dx = np.asarray(p.y - p.b - p.H.mv(posterior.mean)), np.asarray(posterior.mean - p.x_b)
+    assert d.chi2 == pytest.approx((r @ np.linalg.solve(R, r) + dx @ np.linalg.solve(B, dx)) / 9, rel=1e-9)
+
+
+@pytest.mark.parametrize("space", ["state", "observation"])
+def test_draws_have_the_posterior_covariance(space):
+    p = problem(4, 6)
+    posterior = Analytic(space=space).solve(p)
+    draws = np.asarray(posterior.sample(jax.random.key(0), 200_000))
+    mean, A = reference(p)
+    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=0.01)
+    np.testing.assert_allclose(np.cov(draws.T), A, atol=0.01)
+
+
+def test_prior_totals():
+    p = problem(5, 3)
+    W = jnp.asarray(np.random.default_rng(2).normal(size=(2, 5)))
+    totals = prior_totals(p, W)
+    np.testing.assert_allclose(totals.covariance, W @ p.B.matrix @ W.T, rtol=1e-12)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(prior_variance(p, W), totals.sigma**2, rtol=1e-12)
+
+
+def test_calibration_over_many_problems():
+    """Truth from the prior, data from the likelihood: z² of a total has mean 1 (400 draws: ± 0.07)."""
+    p, W = problem(6, 5), jnp.ones((1, 6))
+    z2 = []
+    for key in jax.random.split(jax.random.key(7), 400):
+        x, replica = replicate(p, key)
+        total = Analytic().solve(replica).aggregate(W)
+        z2.append(float(((total.mean - W @ x) ** 2 / total.covariance[0, 0])[0]))
+    assert 0.85 <= np.mean(z2) <= 1.15
+
+
+def test_a_covariance_that_is_not_definite_is_reported():
+    p = problem(4, 6)
+    bad = Problem(p.H, p.x_b, Dense(np.eye(4) - 0.5 * np.ones((4, 4))), p.y, p.R, p.b)
+    posterior = Analytic(space="state").solve(bad)
+    assert posterior.result == "not positive definite"
+    with pytest.raises(TanhengError, match="did not succeed"):
+        require_success(posterior)
+
+
+def test_sizes_must_fit():
+    p = problem(4, 6)
+    with pytest.raises(TanhengError, match="R does not fit"):
+        Problem(p.H, p.x_b, p.B, p.y, Diagonal(np.ones(5)), p.b)
+    with pytest.raises(TanhengError, match="b does not fit"):
+        Problem(p.H, p.x_b, p.B, p.y, p.R, p.b[:2])
+    with pytest.raises(TanhengError, match="H does not fit"):
+        Problem(p.H, p.x_b[:3], p.B, p.y, p.R, p.b)
+
+
+def test_an_unknown_space_is_refused():
+    with pytest.raises(TanhengError, match="unknown solver.space"):
+        Analytic(space="phase")

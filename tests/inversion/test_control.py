@@ -1,0 +1,56 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inversion.control import Block, ControlMap, observation_columns
+from inversion.covariance import Diagonal
+from transport.errors import TanhengError
+from transport.eulerian.operator import Sources
+from transport.linear import adjoint_gap
+
+NT, NY, NX = 4, 2, 3
+STRUCTURE = jax.eval_shape(
+    lambda: Sources(jnp.zeros((NT, NY, NX)), jnp.zeros((NT, 2)), jnp.zeros((NT,)), jnp.zeros(()))
+)
+RNG = np.random.default_rng(0)
+
+
+def block(name, target, base, index, size):
+    return Block(name, target, base, index, np.zeros(size), Diagonal(np.ones(size)))
+
+
+BLOCKS = [
+    block("cells", "surface", RNG.normal(size=(NT, NY, NX)), np.arange(NY * NX).reshape(1, NY, NX), NY * NX),
+    block("stacks", "points", RNG.normal(size=(NT, 2)), np.arange(2), 2),
+    block("days", "surface", RNG.normal(size=(NT, NY, NX)), (np.arange(NT) // 2)[:, None, None], 2),
+    block("background", "inflow", np.ones(NT), np.arange(NT) // 2, 2),
+    block("bias", "observation", np.array([0.0, 1.0, 1.0]), np.array([0, 0, 1]), 2),
+]
+
+
+def test_blocks_by_hand():
+    S = ControlMap(BLOCKS, STRUCTURE)
+    x = np.arange(1.0, 15.0)
+    sources = S.mv(jnp.asarray(x))
+    expected = BLOCKS[0].base[3, 1, 2] * x[5] + BLOCKS[2].base[3, 1, 2] * x[9]
+    assert float(sources.surface[3, 1, 2]) == pytest.approx(expected)
+    assert float(sources.points[1, 1]) == pytest.approx(BLOCKS[1].base[1, 1] * x[7])
+    np.testing.assert_allclose(sources.inflow, [11, 11, 12, 12])
+    assert float(sources.initial) == 11.0
+
+
+def test_transpose():
+    assert adjoint_gap(ControlMap(BLOCKS, STRUCTURE)) < 1e-14
+
+
+def test_observation_columns():
+    matrix = observation_columns(BLOCKS, 3)
+    assert matrix.shape == (3, 14)
+    np.testing.assert_array_equal(matrix[:, 12:], [[0, 0], [1, 0], [0, 1]])
+    assert not matrix[:, :12].any()
+
+
+def test_an_unknown_target_is_refused():
+    with pytest.raises(TanhengError, match="unknown target"):
+        block("x", "sea", np.ones(1), np.zeros(1, int), 1)

@@ -1,0 +1,72 @@
+import numpy as np
+import pyproj
+import pytest
+
+from transport.constants import EARTH_RADIUS, STANDARD_GRAVITY
+from transport.errors import TanhengError
+from transport.grid import Grid, Levels
+from transport.units import molar_mass, teragrams_per_year
+
+
+def test_geographic_areas_cover_the_sphere():
+    grid = Grid(np.linspace(-180, 180, 73), np.linspace(-90, 90, 37))
+    assert grid.areas.sum() == pytest.approx(4 * np.pi * EARTH_RADIUS**2, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    "crs", ["+proj=laea +lat_0=40 +lon_0=110", "+proj=lcc +lat_1=30 +lat_2=60 +lat_0=40 +lon_0=110", "EPSG:32649"]
+)
+def test_projected_areas_equal_geodesic_areas(crs):
+    # UTM zone 49 has its false easting at 500 km and 40° N near 4429 km.
+    x0, y0 = (500e3, 4429e3) if crs.startswith("EPSG") else (0.0, 0.0)
+    grid = Grid(x0 + np.array([0.0, 3e3]), y0 + np.array([0.0, 3e3]), crs)
+    corners = grid.lonlat(x0 + np.array([0, 3e3, 3e3, 0]), y0 + np.array([0, 0, 3e3, 3e3]))
+    geodesic, _ = pyproj.Geod(ellps="WGS84").polygon_area_perimeter(*corners)
+    assert grid.areas[0, 0] == pytest.approx(abs(geodesic), rel=1e-5)
+
+
+def test_distances_great_circle_and_plane():
+    globe = Grid.from_centres(np.array([0.0, 90.0]), np.array([0.0, 45.0]))
+    quarter = np.pi / 2 * EARTH_RADIUS / 1e3
+    assert globe.distances()[0, 1] == pytest.approx(quarter, rel=1e-12)
+    assert globe.distances()[0, 2] == pytest.approx(quarter / 2, rel=1e-12)
+    plane = Grid(np.arange(4) * 3e3, np.arange(4) * 4e3, "+proj=laea +lat_0=40 +lon_0=110")
+    assert plane.distances()[0, 4] == pytest.approx(5.0)
+
+
+def test_from_centres_puts_centres_back():
+    grid = Grid.from_centres(np.array([1.0, 1.5, 2.0]), np.array([10.0, 11.0]))
+    np.testing.assert_allclose(grid.x, [1.0, 1.5, 2.0])
+    np.testing.assert_allclose(grid.y_edges, [9.5, 10.5, 11.5])
+
+
+def test_edges_must_increase():
+    with pytest.raises(TanhengError, match="strictly increasing"):
+        Grid(np.array([0.0, 2.0, 1.0]), np.array([0.0, 1.0]))
+
+
+def test_cell_of_refuses_points_outside():
+    grid = Grid(np.array([0.0, 5.0, 10.0]), np.array([40.0, 45.0, 50.0]))
+    assert grid.cell_of(3.0, 46.0, "a point") == (1, 0)
+    assert grid.cell_of(5.0, 40.0, "a point") == (0, 1)
+    for x, y in ((3.0, 60.0), (-1.0, 41.0), (10.0, 41.0)):
+        with pytest.raises(TanhengError, match="a stack lies outside the grid"):
+            grid.cell_of(x, y, "a stack")
+
+
+def test_repr_states_extent_spacing_and_size():
+    text = repr(Grid(np.arange(5) * 3e3, np.arange(3) * 3e3, "+proj=laea +lat_0=40 +lon_0=110"))
+    assert "2 × 4 cells" in text and "3000 × 3000 m" in text and "0…12000" in text
+
+
+def test_air_of_a_column_is_its_pressure_drop():
+    levels = Levels(np.array([0.0, 100.0, 1000.0, 4000.0]))
+    drop = 1e5 * (1 - np.exp(-0.5))
+    assert levels.air_per_area.sum() == pytest.approx(drop / (STANDARD_GRAVITY * 28.9647e-3), rel=1e-12)
+
+
+def test_units_by_hand():
+    # 1 µmol CO2 m-2 s-1 over 1 km2 for 365 d: 44.0095e-9 kg/µmol · 1e6 m2 · 31 536 000 s = 1.3879 Gg
+    assert 1e-6 * 1e6 * teragrams_per_year("CO2") * 1e3 == pytest.approx(1.38788, rel=1e-4)
+    with pytest.raises(TanhengError, match="unknown species"):
+        molar_mass("XYZ")

@@ -1,0 +1,65 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from transport.errors import TanhengError
+from transport.grid import Grid, Levels
+from transport.linear import adjoint_gap
+from transport.sampling import Receptor, Sampler, column_weights, height_weights
+
+GRID = Grid(np.arange(7) * 1e3, np.arange(6) * 1e3, "+proj=laea +lat_0=40 +lon_0=110")
+LEVELS = Levels(np.array([0.0, 100.0, 300.0, 700.0]))
+SHAPE = (4, 3, 5, 6)
+
+
+def test_a_point_sample_reproduces_a_linear_field():
+    z = jnp.asarray(LEVELS.centres)[:, None, None]
+    field = 2.0 * z + 3e-3 * jnp.asarray(GRID.y)[:, None] - 1e-3 * jnp.asarray(GRID.x) + 7.0
+    air = jnp.stack([field + 10.0 * t for t in range(4)])
+    sample = Sampler([Receptor(2300.0, 1800.0, 2, height_weights(LEVELS, 150.0))], GRID, SHAPE).mv(air)
+    assert float(sample[0]) == pytest.approx(2 * 150 + 5.4 - 2.3 + 7 + 20, rel=1e-12)
+
+
+def test_transpose():
+    receptors = [Receptor(x, y, t, height_weights(LEVELS, h)) for x, y, t, h in
+                 [(100.0, 4900.0, 0, 5.0), (3e3, 2.5e3, 3, 250.0), (5.9e3, 10.0, 1, 699.0)]]  # fmt: skip
+    receptors.append(Receptor(2.2e3, 3.3e3, 2, np.array([0.2, 0.3, 0.1])))
+    assert adjoint_gap(Sampler(receptors, GRID, SHAPE)) < 1e-14
+
+
+def test_column_weights_by_hand():
+    # Model edges 1000, 900, 500 hPa; product layers 1000–800–400–0 hPa with kernel 1, 0.5, 0.2.
+    class Model:
+        pressure_edges = np.array([1000.0, 900.0, 500.0])
+
+    weights = column_weights(Model, np.array([1000.0, 800.0, 400.0, 0.0]), np.array([1.0, 0.5, 0.2]))  # type: ignore
+    # Layer 1 shares 100 hPa with product layer 1; layer 2 shares 100 with layer 1 and 300 with layer 2.
+    np.testing.assert_allclose(weights, [1.0 * 100 / 1000, (1.0 * 100 + 0.5 * 300) / 1000])
+
+
+def test_a_unit_kernel_weighs_the_share_of_the_column():
+    edges = np.linspace(1e5, 0.0, 21)
+    share = (LEVELS.pressure_edges[0] - LEVELS.pressure_edges[-1]) / 1e5
+    assert column_weights(LEVELS, edges, np.ones(20)).sum() == pytest.approx(share, rel=1e-12)
+
+
+def test_kernel_order_is_checked():
+    with pytest.raises(TanhengError, match="pressure edges"):
+        column_weights(LEVELS, np.linspace(0.0, 1e5, 21), np.ones(20))
+
+
+@pytest.mark.parametrize("receptor", [Receptor(-1.0, 0.0, 0, np.ones(3)), Receptor(1.0, 1.0, 4, np.ones(3))])
+def test_a_receptor_outside_is_refused(receptor):
+    with pytest.raises(TanhengError, match="outside the model"):
+        Sampler([receptor], GRID, SHAPE)
+
+
+def test_an_inlet_above_the_model_is_refused():
+    with pytest.raises(TanhengError, match="inlet height"):
+        height_weights(LEVELS, 701.0)
+
+
+def test_a_sampler_is_jittable():
+    sampler = Sampler([Receptor(1e3, 1e3, 0, np.ones(3))], GRID, SHAPE)
+    assert jax.jit(lambda air: sampler.mv(air))(jnp.ones(SHAPE)).shape == (1,)
