@@ -38,7 +38,7 @@ class _JobFailed(BaseException):
 
 
 def _job(resolved) -> None:
-    """One job: in a sweep Hydra collects failures so that the other jobs still run; alone, the failure leaves at once."""
+    """One job: in a sweep Hydra collects failures so that the others still run; alone, the failure leaves at once."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -79,7 +79,9 @@ def run(resolved) -> None:
 
     for line in headline(summary):
         console.print(f"  {line}", soft_wrap=True)
-    console.print(f"  {directory / 'report.html' if config.products.report else directory / 'summary.json'}", soft_wrap=True)
+    console.print(
+        f"  {directory / 'report.html' if config.products.report else directory / 'summary.json'}", soft_wrap=True
+    )
 
 
 def main() -> int:

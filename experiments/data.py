@@ -54,7 +54,7 @@ class Dataset:
                 known_hash=f"sha256:{sha256}",
                 fname=target.name,
                 path=target.parent,
-                downloader=pooch.HTTPDownloader(headers=self.headers, timeout=60),
+                downloader=pooch.HTTPDownloader(headers=self.headers, timeout=60),  # type: ignore[arg-type]
             )
         except ValueError as error:  # pooch: the hash of what was downloaded differs
             raise TanhengError(

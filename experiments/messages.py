@@ -2,8 +2,10 @@
 
 import difflib
 import os
+from collections.abc import Callable
+from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,14 +28,15 @@ def _suggest(name: str, allowed: list[str]) -> str:
 def explain(error: BaseException) -> TanhengError:
     """The failure in our own form; anything unforeseen becomes an internal error."""
     chain = list(_chain(error))
-    for kind, rule in (
+    rules: list[tuple[type[BaseException], Callable[[Any], TanhengError]]] = [
         (TanhengError, lambda e: e),
         (MissingConfigException, _missing),
         (OmegaConfBaseException, _bad_option),
         (OverrideParseException, _unreadable),
         (HydraException, _composition),
         (OSError, _unwritable),
-    ):
+    ]
+    for kind, rule in rules:
         for cause in chain:
             if isinstance(cause, kind):
                 return rule(cause)
@@ -83,8 +86,7 @@ def _bad_option(error: OmegaConfBaseException) -> TanhengError:
     key = str(error.full_key or error.key or "")
     first = str(error).split("\n")[0]
     if "not in" in first and key:
-        name, allowed = key.rsplit(".", 1)[-1], _names(error.parent_node)
-        return unknown_option(key, allowed)
+        return unknown_option(key, _names(error.parent_node))
     return TanhengError(
         f"option {key or '(unnamed)'} has a wrong value", got=first,
         expected="a value of the option's type", remedy="see `tanheng --cfg job` for the option's present value",

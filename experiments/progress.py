@@ -1,13 +1,15 @@
 """Progress on the terminal: a bar while a stage lasts, one line when it ends."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-console = Console(stderr=True, highlight=False)
+# A pipe or a log file has no width of its own.
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
 
 
 @contextlib.contextmanager

@@ -364,7 +364,7 @@ class Config:
     covariance: Covariance = MISSING
     solver: Solver = MISSING
     products: Products = MISSING
-    seed: int = 1
+    seed: int = 0
 
 
 # Which node stands behind which option of which group: configs/GROUP/NAME.yaml begins with /schema/GROUP/NAME.

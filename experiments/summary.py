@@ -15,7 +15,19 @@ from experiments.cases import Setup
 from experiments.outcome import Outcome
 from inversion.diagnostics import rmse
 
-_REPORTED = ("jax", "jaxlib", "numpy", "scipy", "xarray", "equinox", "lineax", "cartopy", "pyproj", "h5py", "hydra-core")
+_REPORTED = (
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "xarray",
+    "equinox",
+    "lineax",
+    "cartopy",
+    "pyproj",
+    "h5py",
+    "hydra-core",
+)
 
 
 def peak_memory_mib() -> float:

@@ -10,8 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
 
-from experiments.catalogue import groups
-from experiments.numbers import with_uncertainty
+from experiments.numbers import number, value_place, with_uncertainty
 from experiments.output import write_json
 from experiments.progress import console
 
@@ -47,62 +46,62 @@ class SweepSummary(Callback):
 
 
 def collect(folder: Path) -> list[dict[str, Any]]:
-    """One row per job: overrides, status, headline total and fit."""
+    """One row per job: its options, status, headline total and fit."""
     rows = []
     for status_file in sorted(folder.glob(f"*/{STATUS}"), key=lambda p: (len(p.parent.name), p.parent.name)):
         status = json.loads(status_file.read_text("utf-8"))
-        row = {"job": status_file.parent.name, **_split(status["overrides"]), "status": status["status"]}
+        options = dict(o.lstrip("+~").split("=", 1) for o in status["overrides"] if "=" in o)
+        row = {"job": status_file.parent.name, "options": options, "status": status["status"]}
         if "error" in status:
             row["error"] = status["error"]
         summary_file = status_file.parent / "summary.json"
         if summary_file.is_file():
             summary = json.loads(summary_file.read_text("utf-8"))
-            total, fit = summary["totals"][0], summary["fit"][0]
-            names = ("region", "period", "prior", "u_prior", "posterior", "u_posterior", "unit", "truth")
-            row |= {name: total[name] for name in names if name in total}
-            row |= {"n_obs": summary["n_obs"], "chi2": summary["chi2"], "dfs": summary["dfs"]}
+            fit = summary["fit"][0]
+            row |= summary["totals"][0] | {name: summary[name] for name in ("n_obs", "chi2", "dfs")}
             row |= {"rmse_prior": fit["rmse_prior"], "rmse_posterior": fit["rmse_posterior"], "fit_unit": fit["unit"]}
         rows.append(row)
     return rows
 
 
-def _split(overrides: list[str]) -> dict[str, str]:
-    return dict(o.lstrip("+~").split("=", 1) for o in overrides if "=" in o)
-
-
 def _write(folder: Path) -> None:
     rows = collect(folder)
     write_json(folder / "sweep_summary.json", rows)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    flat = [row["options"] | {k: v for k, v in row.items() if k != "options"} for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
     with (folder / "sweep_summary.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(flat)
 
 
 def show(folder: Path) -> None:
-    """Print the table of a sweep: one column per swept option, prior, posterior and fit."""
+    """Print the table of a sweep: one column per swept option, then prior, posterior, truth where known, and fit."""
     rows = collect(folder)
-    options = [k for k in dict.fromkeys(k for row in rows for k in row) if "." in k or k in groups()]
-    swept = [k for k in options if len({row.get(k) for row in rows}) > 1]
-    head = next((row for row in rows if "region" in row), None)
-    title = f"{head['region']}, {head['period']}; ± is one standard uncertainty" if head else None
+    names = dict.fromkeys(name for row in rows for name in row["options"])
+    swept = [name for name in names if len({row["options"].get(name) for row in rows}) > 1]
+    known = any("truth" in row for row in rows)
+    regions = {row["region"] for row in rows if "region" in row}
+    title = f"{regions.pop()}; ± is one standard uncertainty" if len(regions) == 1 else "± is one standard uncertainty"
     table = Table(title=title, title_justify="left")
     for name in swept:
         table.add_column(name.rpartition(".")[2], no_wrap=True)
-    for name in ("n", f"prior, {head['unit']}", "posterior", f"RMSE, {head['fit_unit']}") if head else ("status",):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("n", "prior", "posterior", *(["truth"] if known else []), "unit", "RMSE"):
+        table.add_column(name, justify="left" if name == "unit" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(row.get(k, "") for k in swept), *_cells(row, head is not None))
-    console.print(table, width=max(console.width, 110))
+        table.add_row(*(row["options"].get(name, "") for name in swept), *_cells(row, known))
+    console.print(table)
 
 
-def _cells(row: dict[str, Any], numbers: bool) -> list[str]:
+def _cells(row: dict[str, Any], known: bool) -> list[str]:
     if "posterior" not in row:
-        return ["", "", row["status"], ""] if numbers else [row["status"]]
+        return ["", "", row["status"]]
+    truth = [number(row.get("truth"), value_place(row["u_posterior"]))] if known else []
     return [
         str(row["n_obs"]),
         " ± ".join(with_uncertainty(row["prior"], row["u_prior"])),
         " ± ".join(with_uncertainty(row["posterior"], row["u_posterior"])),
-        f"{row['rmse_prior']:.1f} → {row['rmse_posterior']:.1f}",
+        *truth,
+        row["unit"],
+        f"{row['rmse_prior']:.1f} → {row['rmse_posterior']:.1f} {row['fit_unit']}",
     ]

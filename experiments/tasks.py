@@ -9,8 +9,8 @@ from experiments import schema
 from experiments.cases import Setup
 from experiments.output import staged, write_json
 from experiments.progress import console, stage
-from transport.linear import adjoint_gap
 from transport.errors import TanhengError
+from transport.linear import adjoint_gap
 
 
 def assemble(config: schema.Config) -> Setup:

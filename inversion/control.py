@@ -1,7 +1,7 @@
 """S: the control vector x in labelled blocks, and what each block emits.
 
-A block scales a base pattern: its contribution to a source field is base · x[index], with an index array that says which
-element of x governs which entry (per cell, per day, per source). Blocks are summed.
+A block scales a base pattern: its contribution to a source field is base · x[index], with an index array that says
+which element of x governs which entry (per cell, per day, per source). Blocks are summed.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ class ControlMap(AbstractMap):
         self.indices = tuple(jnp.asarray(b.index) for b in blocks)
         self.targets = tuple(b.target for b in blocks)
         self.bounds = tuple(int(i) for i in np.cumsum([0, *(b.size for b in blocks)]))
-        self.sources = _Static(sources)
+        self.sources = sources
 
     def in_structure(self):
         """(n,)."""
@@ -84,14 +84,14 @@ class ControlMap(AbstractMap):
 
     def out_structure(self):
         """`Sources`."""
-        return self.sources.tree
+        return self.sources
 
     def _parts(self):
         return zip(self.targets, self.bases, self.indices, self.bounds[:-1], self.bounds[1:], strict=True)
 
     def mv(self, vector):
         """S x."""
-        fields = {f: jnp.zeros(s.shape, s.dtype) for f, s in _fields(self.sources.tree).items()}
+        fields = {f: jnp.zeros(s.shape, s.dtype) for f, s in _fields(self.sources).items()}
         for target, base, index, low, high in self._parts():
             if target in fields:
                 fields[target] += base * vector[low:high][index]
@@ -114,19 +114,6 @@ class ControlMap(AbstractMap):
     def transpose(self) -> Transpose:
         """Sᵀ."""
         return Transpose(self)
-
-
-class _Static:
-    """Hashable wrapper that keeps a structure out of the traced arrays."""
-
-    def __init__(self, tree):
-        self.tree = tree
-
-    def __hash__(self):
-        return hash(tuple((s.shape, str(s.dtype)) for s in jax.tree.leaves(self.tree)))
-
-    def __eq__(self, other):
-        return isinstance(other, _Static) and jax.tree.leaves(self.tree) == jax.tree.leaves(other.tree)
 
 
 def _fields(sources) -> dict:

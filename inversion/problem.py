@@ -32,7 +32,7 @@ class Problem(eqx.Module):
     b: Float[Array, " m"]
 
     def __check_init__(self):
-        shape = {
+        shape: dict[str, tuple[int, ...]] = {
             "H": (self.H.out_size(), self.H.in_size()),
             "B": (self.B.size, self.B.size),
             "R": (self.R.size, self.R.size),

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from transport.errors import TanhengError
@@ -81,6 +82,6 @@ def stack_release(stack: Stack) -> float:
     return stack.mt_per_year / teragrams_per_year("CO2") * 1e6
 
 
-def megatonnes_per_year(micromoles_per_second: np.ndarray | float) -> np.ndarray | float:
+def megatonnes_per_year(micromoles_per_second: ArrayLike) -> np.ndarray:
     """µmol s-1 of CO2 in Mt CO2 yr-1."""
-    return micromoles_per_second * 1e-6 * teragrams_per_year("CO2")
+    return np.asarray(micromoles_per_second) * 1e-6 * teragrams_per_year("CO2")

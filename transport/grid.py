@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import pyproj
+from numpy.typing import ArrayLike
 
 from transport.constants import EARTH_RADIUS, MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
 from transport.errors import TanhengError
@@ -93,7 +94,7 @@ class Grid:
         scale = pyproj.Proj(self._proj).get_factors(lon, lat).areal_scale
         return np.diff(self.y_edges)[:, None] * np.diff(self.x_edges)[None, :] / scale
 
-    def lonlat(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def lonlat(self, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Longitude and latitude (degrees, WGS84) of points given in the grid's own coordinates."""
         return pyproj.Transformer.from_crs(self._proj, GEOGRAPHIC, always_xy=True).transform(x, y)
 

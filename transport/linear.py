@@ -60,9 +60,7 @@ def random_like(key: Array, structure: Structure) -> Any:
     """White noise of a structure."""
     leaves, tree = jax.tree.flatten(structure)
     keys = jax.random.split(key, len(leaves))
-    return jax.tree.unflatten(
-        tree, [jax.random.normal(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)]
-    )
+    return jax.tree.unflatten(tree, [jax.random.normal(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)])
 
 
 def inner(a: Any, b: Any) -> Array:

@@ -1,8 +1,8 @@
 """SYNTHETIC: a generated basin city whose true emissions are known. Our own transport, towers and columns.
 
-    H = O · T · S + columns of bias,   x = area scaling per cell, stacks, respiration and uptake per day,
-                                           background per day, bias per overpass
-    truth = a draw from the prior,     y = H x_true + a draw from R
+H = O · T · S + columns of bias,   x = area scaling per cell, stacks, respiration and uptake per day,
+                                       background per day, bias per overpass
+truth = a draw from the prior,     y = H x_true + a draw from R
 """
 
 import dataclasses
@@ -171,7 +171,8 @@ def _blocks(city: City, config: schema.Config, groups: np.ndarray) -> list[Block
     radius = prior.urban_radius_km * 1e3
     area = synthetic.area_emission(grid, prior.urban_mt_per_year, prior.rural_mt_per_year, radius)
     green, day = synthetic.vegetation(grid, radius), city.day[:, None, None]
-    warmth = 0.8 + 0.4 * synthetic.sunlight(city.local)
+    light = synthetic.sunlight(city.local)
+    warmth = 0.8 + 0.4 * light
     release = np.array([synthetic.stack_release(s) for s in city.stacks])
     per_day = Diagonal(np.full(city.days, control.sigma_biosphere))
     ones = np.ones(city.days)
@@ -182,9 +183,7 @@ def _blocks(city: City, config: schema.Config, groups: np.ndarray) -> list[Block
             np.arange(ny * nx).reshape(1, ny, nx), np.ones(ny * nx), _area_covariance(city, control, config.covariance),
         ),
         Block("respiration", "surface", prior.respiration * warmth[:, None, None] * green, day, ones, per_day),
-        Block(
-            "uptake", "surface", -prior.uptake * synthetic.sunlight(city.local)[:, None, None] * green, day, ones, per_day
-        ),
+        Block("uptake", "surface", -prior.uptake * light[:, None, None] * green, day, ones, per_day),
         Block("background", "inflow", np.ones(nt), city.day, prior.background_ppm * ones, background, unit="ppm"),
     ]  # fmt: skip
     if city.stacks:
@@ -237,7 +236,9 @@ def assemble(config: schema.Config) -> Setup:
 def _above_the_model(config: schema.Config, receptors: list[Receptor]) -> np.ndarray:
     """(m,) what a column adds to h·a·x of the model's layers: its own prior, uniform at the background, ppm.
 
-    y = x_a + Σ_i h_i a_i (x_i − x_a) = Σ_i h_i a_i x_i + x_a (1 − Σ_i h_i a_i); zero for a tower, whose weights sum to one.
+    y = x_a + Σ_i h_i a_i (x_i − x_a) = Σ_i h_i a_i x_i + x_a (1 − Σ_i h_i a_i)
+
+    It is zero for a tower, whose weights sum to one.
     """
     assert isinstance(config.prior, schema.CityPrior)
     return config.prior.background_ppm * (1.0 - np.array([r.levels.sum() for r in receptors]))
@@ -272,7 +273,7 @@ def _setup(
         citations=CITATIONS,
         seeds={"truth and noise": config.seed},
         notes=(
-            "SYNTHETIC: weather, inventory, truth and observations were generated; no measurement went into this result.",
+            "SYNTHETIC: weather, inventory, truth and observations were generated; no measurement went into it.",
             "The truth is one draw from the prior and the observations carry one draw of the stated errors, so the "
             "assumptions of the inversion hold exactly; real data are less kind.",
         ),

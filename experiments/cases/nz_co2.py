@@ -1,8 +1,8 @@
 """The New Zealand CO2 case of Steinkamp et al. 2017 (doi 10.5194/acp-17-47-2017): real data, 25 regions × 144 weeks.
 
-    y = H x + background + fossil response + ε                                       (ppm)
-    H = response of each region, shared over the weeks in which its five release days fall, g m-3 → ppm at the site
-    x = flux of each region and week in Tg CO2 yr-1; week-to-week smoothness and yearly ocean totals are pseudo-data
+y = H x + background + fossil response + ε                                       (ppm)
+H = response of each region, shared over the weeks in which its five release days fall, g m-3 → ppm at the site
+x = flux of each region and week in Tg CO2 yr-1; week-to-week smoothness and yearly ocean totals are pseudo-data
 """
 
 import calendar
@@ -45,8 +45,8 @@ MOLAR_MASS_CO2, GAS_CONSTANT = 44.0, 8.31
 
 CITATIONS = (
     Citation(
-        "Steinkamp, K., Mikaloff Fletcher, S. E., Brailsford, G., et al. (2017): Atmospheric CO2 observations and models "
-        "suggest strong carbon uptake by forests in New Zealand. Atmos. Chem. Phys. 17, 47–76.",
+        "Steinkamp, K., Mikaloff Fletcher, S. E., Brailsford, G., et al. (2017): Atmospheric CO2 observations and "
+        "models suggest strong carbon uptake by forests in New Zealand. Atmos. Chem. Phys. 17, 47–76.",
         "10.5194/acp-17-47-2017",
     ),
     Citation("Data: github.com/KaySteinkamp/New-Zealand-CO2-inversion, commit a5cf8d9, MIT licence."),

@@ -30,13 +30,14 @@ BOUNDARY, BEFORE_GRID = 4, 10
 
 CITATIONS = (
     Citation(
-        "Lunt, M. F., Rigby, M., Ganesan, A. L., Manning, A. J. (2016): Estimation of trace gas fluxes with objectively "
-        "determined basis functions using reversible-jump Markov chain Monte Carlo. Geosci. Model Dev. 9, 3213–3229.",
+        "Lunt, M. F., Rigby, M., Ganesan, A. L., Manning, A. J. (2016): Estimation of trace gas fluxes with "
+        "objectively determined basis functions using reversible-jump Markov chain Monte Carlo. "
+        "Geosci. Model Dev. 9, 3213–3229.",
         "10.5194/gmd-9-3213-2016",
     ),
     Citation(
-        "Data: history of github.com/ACRG-Bristol/acrg (MIT licence). Observations: S. O'Doherty, University of Bristol; "
-        "contact the data owner before publication."
+        "Data: history of github.com/ACRG-Bristol/acrg (MIT licence). Observations: S. O'Doherty, University of "
+        "Bristol; contact the data owner before publication."
     ),
 )
 
@@ -105,8 +106,8 @@ def assemble(config: schema.Config) -> Setup:
         citations=CITATIONS,
         inputs={f"{UNITED_KINGDOM.name}/{p}": UNITED_KINGDOM.hash_of(p) for p in (SENSITIVITIES, COUNTRIES)},
         notes=(
-            "One month and two sites. The authors' short MCMC test run of the same month gives 2.58 ± 0.40 Tg yr-1 from a "
-            "prior of 2.79 Tg yr-1; it is not a published number.",
+            "One month and two sites. The authors' short MCMC test run of the same month gives 2.58 ± 0.40 Tg yr-1 "
+            "from a prior of 2.79 Tg yr-1; it is not a published number.",
         ),
     )
 

@@ -177,7 +177,7 @@ def _scales(fields: dict[str, np.ndarray], unit: str) -> dict[str, _Scale]:
     else:
         ends = (lowest < -1e-6 * limit, np.nanmax(fluxes) > limit)
         flux = _Scale(cm.cmaps["lipari_r"], 0.0, limit, label, _EXTEND[ends])
-    return {name: flux for name in FLUXES} | {
+    return dict.fromkeys(FLUXES, flux) | {
         "increment": _symmetric(fields["increment"], f"{TEXT['change']} ({unit})"),
         "reduction": _Scale(cm.cmaps["devon_r"], 0.0, 100.0, f"{TEXT['reduction_of']} (%)", factor=100.0),
     }

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
-from experiments.outcome import Outcome
 from experiments import numbers
+from experiments.outcome import Outcome
 from experiments.products import style
 from experiments.products.style import TEXT
 from inversion.diagnostics import rmse

@@ -110,3 +110,19 @@ def test_a_case_refuses_what_it_cannot_use(compose):
         city.assemble(compose("transport=region_responses"))
     with pytest.raises(TanhengError, match="no observation is left"):
         city.assemble(compose(*REDUCED, "observations.towers=[]", "observations.overpasses=[]"))
+
+
+@pytest.mark.nightly
+def test_the_default_experiment_covers_the_truth(compose):
+    """The same at full size: 1045 unknowns, 292 observations, 400 seeds, every reported total."""
+    full = city.assemble(compose())
+    weights, solver = jnp.asarray(full.totals.weights), Analytic()
+    z = []
+    for key in jax.random.split(jax.random.key(2026), 400):
+        truth, problem = replicate(full.problem, key)
+        total = solver.solve(problem).aggregate(weights)
+        z.append(np.asarray((total.mean - weights @ truth) / total.sigma))
+    mean = np.mean(np.square(z), axis=0)
+    for region, value in zip(full.totals.regions, mean, strict=True):
+        print(f"{region:40s} mean z² {value:.3f}")
+    assert np.all((mean >= 0.8) & (mean <= 1.2)) and 0.85 <= mean[0] <= 1.15

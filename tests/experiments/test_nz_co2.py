@@ -25,9 +25,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("hours", "sites", "n", "prior", "posterior", "fit"), TABLE)
 def test_table(new_zealand, compose, hours, sites, n, prior, posterior, fit):
-    setup = nz_co2.assemble(
-        compose("experiment=nz_co2", f"observations.hours={hours}", f"observations.sites={sites}")
-    )
+    setup = nz_co2.assemble(compose("experiment=nz_co2", f"observations.hours={hours}", f"observations.sites={sites}"))
     outcome = evaluate(setup, Analytic().solve(setup.problem), "analytic")
     land = outcome.totals[0]
     assert outcome.measured.sum() == n

@@ -12,12 +12,12 @@ import xarray as xr
 from PIL import Image
 
 from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
+from experiments.numbers import number, with_uncertainty
 from experiments.outcome import Outcome, evaluate
 from experiments.products import maps, style
 from experiments.products.coast import coastline
 from experiments.products.maps import draw_maps
 from experiments.products.netcdf import write_netcdf
-from experiments.numbers import number, with_uncertainty
 from experiments.products.style import pretty, pretty_period, split_unit
 from experiments.products.timeseries import _group, draw_series, draw_totals
 from experiments.report.html import write_report
@@ -86,7 +86,8 @@ def _city() -> Setup:
     return Setup(
         "city", "A city of CO2 <script>alert(1)</script>", True, "CO2", problem, observations,
         TotalSpec(("City & land", "South"), "2024-01-10/2024-01-12", weights, "Tg CO2 yr-1", weights @ truth), spec,
-        (("cells", 30, "µmol m-2 s-1"),), truth, (CITATION,), {"prior.nc": "ab" * 32}, {"noise": 1}, ("A <i>note</i>.",),
+        (("cells", 30, "µmol m-2 s-1"),), truth, (CITATION,), {"prior.nc": "ab" * 32}, {"noise": 1},
+        ("A <i>note</i>.",),
     )  # fmt: skip
 
 
@@ -224,7 +225,7 @@ def test_labels_avoid_each_other():
     boxes = maps._label_boxes(np.array([[1.0, 1.0], [1.05, 1.02], [2.95, 1.0]]), ["Alpha", "Beta", "Gamma"], (3.0, 3.0))
     pairs = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i]]
     assert all(maps._overlap(a, b) == 0.0 for a, b in pairs)
-    assert all(0.0 <= box[0] and box[1] <= 3.0 for box in boxes)
+    assert all(box[0] >= 0.0 and box[1] <= 3.0 for box in boxes)
 
 
 def test_many_groups_fill_several_sheets(city, tmp_path):

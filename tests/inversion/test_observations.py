@@ -39,7 +39,7 @@ def test_bad_input_is_explained(changes, what):
 
 
 def test_an_empty_selection_is_refused():
-    empty = {k: np.array([], dtype=t) for k, t in
-             (("values", float), ("times", "datetime64[s]"), ("groups", str), ("sigma", float), ("kinds", str))}  # fmt: skip
+    kinds = {"values": float, "times": "datetime64[s]", "groups": str, "sigma": float, "kinds": str}
+    empty = {name: np.array([], dtype=kind) for name, kind in kinds.items()}
     with pytest.raises(TanhengError, match="no observation is left"):
         observations(**empty)

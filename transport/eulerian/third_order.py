@@ -69,7 +69,7 @@ def sweep_bands(
         total = air if k == 0 else jnp.zeros_like(air)
         if k + 2 < 4:  # cell i+k is entry k+2 of the face below cell i
             total = total + low(flux[k + 2])
-        if 0 <= k + 1:  # and entry k+1 of the face above it
+        if k + 1 >= 0:  # and entry k+1 of the face above it
             total = total - high(flux[k + 1])
         bands.append(total / after)
     return jnp.stack(bands), after

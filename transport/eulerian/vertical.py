@@ -67,7 +67,6 @@ def factorise(
     Returns:
         the factors and the air after the step.
     """
-    nz = air.shape[0]
     after = air - jnp.diff(moved, axis=0)
     edge = jnp.zeros((1, *air.shape[1:]), air.dtype)
     above = jnp.concatenate([mixed, edge])  # exchange through the face above layer k
