@@ -1,16 +1,28 @@
 """The tasks: what `task=NAME` does with a case."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from experiments import schema
-from experiments.cases import Setup
+from experiments.cases import Setup, city, nz_co2, uk_ch4
+from experiments.outcome import Outcome, evaluate
 from experiments.output import staged, write_json
 from experiments.progress import console, stage
+from experiments.summary import manifest, summarise
+from inversion.posterior import require_success
+from inversion.solvers import AbstractSolver
+from inversion.solvers.analytic import Analytic
 from transport.errors import TanhengError
 from transport.linear import adjoint_gap
+
+_ASSEMBLE: dict[type[schema.Case], Callable[[schema.Config], Setup]] = {
+    schema.CityCase: city.assemble,
+    schema.NewZealandCase: nz_co2.assemble,
+    schema.UnitedKingdomCase: uk_ch4.assemble,
+}
 
 
 def assemble(config: schema.Config) -> Setup:
@@ -19,36 +31,17 @@ def assemble(config: schema.Config) -> Setup:
     Raises:
         TanhengError: data, options or selection do not fit.
     """
-    # Imported here so that `--help` and a typo need not wait for jax and its friends.
-    if isinstance(config.case, schema.CityCase):
-        from experiments.cases import city
-
-        return city.assemble(config)
-    if isinstance(config.case, schema.NewZealandCase):
-        from experiments.cases import nz_co2
-
-        return nz_co2.assemble(config)
-    if isinstance(config.case, schema.UnitedKingdomCase):
-        from experiments.cases import uk_ch4
-
-        return uk_ch4.assemble(config)
-    raise TanhengError("unknown case", got=type(config.case).__name__, expected="one of configs/case")
+    return _ASSEMBLE[type(config.case)](config)
 
 
-def solver_of(config: schema.Config):
+def solver_of(config: schema.Config) -> AbstractSolver:
     """The solver that the configuration names."""
-    from inversion.solvers.analytic import Analytic
-
     assert isinstance(config.solver, schema.AnalyticSolver)
     return Analytic(space=config.solver.space.value)
 
 
 def invert(config: schema.Config, resolved: DictConfig, directory: Path, started: float) -> dict:
     """Estimate, and write summary.json, manifest.json and the products; returns the summary."""
-    from experiments.outcome import evaluate
-    from experiments.summary import manifest, summarise
-    from inversion.posterior import require_success
-
     setup = assemble(config)
     solver = solver_of(config)
     with stage("posterior"):
@@ -69,7 +62,7 @@ def invert(config: schema.Config, resolved: DictConfig, directory: Path, started
     return summary
 
 
-def _products(products: schema.Products, outcome, folder: Path) -> dict[str, Path]:
+def _products(products: schema.Products, outcome: Outcome, folder: Path) -> dict[str, Path]:
     figures: dict[str, Path] = {}
     if products.figures:
         from experiments.products.maps import draw_maps
@@ -96,8 +89,6 @@ def check(config: schema.Config, directory: Path) -> dict[str, float]:
     assert isinstance(config.task, schema.Check)
     limits = {"adjoint_identity": 1e-13}
     if isinstance(config.case, schema.CityCase):
-        from experiments.cases import city
-
         with stage("numerical checks"):
             evidence = city.check(config)
         limits |= {"continuity": 1e-12, "uniform_tracer": 1e-12, "courant": 1.0}

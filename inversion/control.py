@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Int
 
 from inversion.covariance import AbstractCovariance
 from transport.errors import TanhengError
-from transport.eulerian.operator import Sources
 from transport.linear import AbstractMap, Transpose
+from transport.sources import Sources
 
 TARGETS = ("surface", "points", "inflow", "observation")
 

@@ -4,6 +4,23 @@ from transport.constants import MOLAR_MASS, SECONDS_PER_YEAR
 from transport.errors import TanhengError
 
 
+def require_unit(what: str, got: object, expected: str) -> None:
+    """Refuse a quantity whose stated unit is not the expected one.
+
+    Args:
+        what: name of the quantity and its file.
+        got: unit that the file states.
+        expected: unit that the code needs.
+
+    Raises:
+        TanhengError: the units differ.
+    """
+    if str(got).strip() != expected:
+        raise TanhengError(
+            f"{what} has the wrong unit", got=repr(str(got)), expected=repr(expected), remedy="convert the file first"
+        )
+
+
 def molar_mass(species: str) -> float:
     """Molar mass M of a tracer.
 

@@ -22,11 +22,11 @@ from inversion.osse import replicate
 from inversion.problem import Problem
 from priors import synthetic
 from transport.eulerian import EulerianTransport
-from transport.eulerian.operator import Injection
 from transport.grid import Grid, Levels
 from transport.linear import adjoint_gap, materialise
 from transport.readers.synthetic import Basin, basin_meteorology, local_hour
 from transport.sampling import Receptor, Sampler, column_weights, height_weights
+from transport.sources import Injection
 
 HOURS_PER_DAY = 24
 

@@ -23,6 +23,7 @@ from inversion.observations import Observations
 from inversion.problem import Problem
 from transport.constants import ZERO_CELSIUS
 from transport.errors import TanhengError
+from transport.units import require_unit
 
 FIRST_YEAR, YEARS = 2011, 3
 REGIONS, LAND = 25, 15
@@ -117,6 +118,15 @@ def _check_selection(config: schema.NewZealandObservations) -> None:
                 expected=f"one or more of {', '.join(map(str, allowed))}, each once",
                 remedy=f"e.g. observations.{name}=[{allowed[0]}]",
             )
+
+
+def _check_units(sources: dict) -> None:
+    background, fossil, response = sources["background"], sources["fossil"], sources["response"]
+    require_unit("the background", background.unitX, "ppm")
+    require_unit("the fossil response", fossil.xfracUnit, "ppm")
+    require_unit("the site temperature", fossil.tempUnit, "deg C")
+    require_unit("the site pressure", fossil.presUnit, "Pa")
+    require_unit("the response", response.unit, "g CO2 m-3")
 
 
 class _Records:
@@ -229,8 +239,10 @@ def assemble(config: schema.Config) -> Setup:
                 "fossil": _load("Observations/FossilResponse_1113.mat", f"fresp{hour}h"),
                 "response": _load("GreensFun/GreensFun_1113.mat", f"resp{hour}h"),
             }
+            _check_units(sources)
             rows += [_rows(records, hour, site, config, weeks, sources) for site in observations.sites]
         prior = _load("Priors/RegionPrior_scalingFac_monthly_newUnc_1113.mat", "regprior")
+        require_unit("the prior", prior.scaleFacUnit, "Multiples of 1 Tg CO2 yr-1")
         ocean = prior_config.ocean.value
         mean = getattr(prior, f"scaleFac{ocean}_wi")
         sigma = getattr(prior, f"scaleFacUnc{ocean}_wi")

@@ -50,6 +50,18 @@ def _load() -> tuple[xr.Dataset, xr.Dataset]:
     return opened[0], opened[1]
 
 
+_VARIABLES = ("y", "y_site", "y_time", "sigma_measure", "h_v_all", "q_ap", "lat", "lon")
+
+
+def _check_variables(data: xr.Dataset) -> None:
+    missing = [name for name in _VARIABLES if name not in data.variables]
+    if missing:
+        raise TanhengError(
+            "the sensitivities file lacks a variable", got=f"without {', '.join(missing)}",
+            expected=", ".join(_VARIABLES), remedy="use the file that the case names",
+        )  # fmt: skip
+
+
 def _select(data: xr.Dataset, config: schema.UnitedKingdomObservations) -> np.ndarray:
     unknown = [s for s in config.sites if s not in SITES]
     if unknown or not config.sites:
@@ -75,6 +87,7 @@ def assemble(config: schema.Config) -> Setup:
     control = schema.expect(config.control, schema.CellsAndBoundary, "control", case)
     with stage("observations and sensitivities"):
         data, countries = _load()
+        _check_variables(data)
         rows = _select(data, observed)
         grid = Grid.from_centres(data.lon.values, data.lat.values)
         everything = data.h_v_all.values[rows]
@@ -114,6 +127,15 @@ def assemble(config: schema.Config) -> Setup:
 
 def _observations(data: xr.Dataset, rows: np.ndarray, model_error: float) -> Observations:
     names = data.y_site.values.astype(str)[rows]
+    # The file states no unit; dry CH4 in ppb lies near 2000 anywhere.
+    middle = float(np.nanmedian(data.y.values))
+    if not 1000.0 < middle < 5000.0:
+        raise TanhengError(
+            "the observations are not CH4 in ppb",
+            got=f"median {middle:.6g}",
+            expected="1000…5000 ppb",
+            remedy="convert the mole fractions to ppb",
+        )
     return Observations(
         values=data.y.values[rows],
         times=data.y_time.values[rows].astype("datetime64[s]"),
@@ -135,7 +157,15 @@ def _prior_covariance(grid: Grid, control: schema.CellsAndBoundary, covariance: 
 
 def _totals(data: xr.Dataset, countries: xr.Dataset, grid: Grid) -> TotalSpec:
     names = [str(n) for n in countries.name.values]
-    aligned = countries.country.sel(lat=data.lat, lon=data.lon, method="nearest", tolerance=1e-3)
+    aligned = countries.country.reindex(lat=data.lat, lon=data.lon, method="nearest", tolerance=1e-3)
+    if aligned.isnull().any():
+        raise TanhengError(
+            "the country mask is on another grid",
+            got=f"lat {float(countries.lat.min()):.3f}…{float(countries.lat.max()):.3f}, "
+            f"lon {float(countries.lon.min()):.3f}…{float(countries.lon.max()):.3f}",
+            expected=f"every centre of {grid!r}",
+            remedy="regrid the mask to the sensitivities' grid",
+        )
     per_cell = data.q_ap.values * grid.areas * teragrams_per_year("CH4")
     regions, weights = [], []
     for label, country in (("United Kingdom", COUNTRY), ("Ireland", "IRELAND")):

@@ -16,12 +16,24 @@ CONTENT = b"carbon\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
+seen: list[dict[str, str]] = []
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Remembers the headers of each request."""
+
+    def do_GET(self):
+        seen.append(dict(self.headers))
+        super().do_GET()
+
+
 @pytest.fixture
 def server(tmp_path):
     """An HTTP server on the loopback that holds data.txt."""
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "data.txt").write_bytes(CONTENT)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    seen.clear()
+    handler = functools.partial(Handler, directory=str(tmp_path / "www"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}/data.txt"
@@ -40,6 +52,12 @@ def test_download_then_cache(server, cache):
     assert data.fetch("a/data.txt").read_bytes() == CONTENT
     gone = Dataset("set", {"a/data.txt": ("http://127.0.0.1:9/none", SHA256)})
     assert gone.fetch("a/data.txt").read_bytes() == CONTENT
+
+
+def test_headers_reach_the_server(server):
+    """A blob comes as bytes only if the request says so."""
+    Dataset("set", {"data.txt": (server, SHA256)}, headers=UNITED_KINGDOM.headers).fetch("data.txt")
+    assert seen[0]["Accept"] == "application/vnd.github.raw+json"
 
 
 def test_a_wrong_hash_is_refused_and_not_kept(server, cache):

@@ -131,3 +131,18 @@ def test_weeks_cut_each_month_into_four():
 def test_an_unusable_selection_is_refused(compose, override):
     with pytest.raises(TanhengError, match="cannot be used"):
         nz_co2.assemble(compose("experiment=nz_co2", override))
+
+
+@pytest.mark.parametrize(("field", "unit"), [("unitX", "ppb"), ("presUnit", "hPa"), ("tempUnit", "K")])
+def test_a_wrong_unit_is_refused(new_zealand, compose, monkeypatch, field, unit):
+    load = nz_co2._load
+
+    def spoiled(path, name):
+        content = load(path, name)
+        if hasattr(content, field):
+            setattr(content, field, unit)
+        return content
+
+    monkeypatch.setattr(nz_co2, "_load", spoiled)
+    with pytest.raises(TanhengError, match="wrong unit"):
+        nz_co2.assemble(compose("experiment=nz_co2"))

@@ -85,3 +85,32 @@ def test_one_site_constrains_less(united_kingdom, compose):
 def test_unknown_sites_are_refused(united_kingdom, compose):
     with pytest.raises(TanhengError, match="sites cannot be used"):
         uk_ch4.assemble(compose("experiment=uk_ch4", "observations.sites=[XXX]"))
+
+
+def _spoil(monkeypatch, change):
+    """Let the case read its files with one of them changed."""
+    data, countries = uk_ch4._load()
+    monkeypatch.setattr(uk_ch4, "_load", lambda: change(data.copy(deep=True), countries.copy(deep=True)))
+
+
+def _with_nan(data, countries):
+    data.y[3] = np.nan
+    return data, countries
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (_with_nan, "observed value is not finite"),
+        (lambda d, c: (d.assign(y=d.y * 1e-9), c), "not CH4 in ppb"),
+        (lambda d, c: (d.assign(sigma_measure=d.sigma_measure * np.nan), c), "uncertainty is not positive"),
+        (lambda d, c: (d, c.assign_coords(lat=c.lat + 0.1)), "country mask is on another grid"),
+        (lambda d, c: (d.assign(h_v_all=d.h_v_all + 1.0), c), "outer region has sensitivity"),
+        (lambda d, c: (d.drop_vars("h_v_all"), c), "lacks a variable"),
+    ],
+)
+def test_a_spoiled_file_is_explained(united_kingdom, compose, monkeypatch, change, what):
+    _spoil(monkeypatch, change)
+    with pytest.raises(TanhengError, match=what) as error:
+        uk_ch4.assemble(compose("experiment=uk_ch4"))
+    assert error.value.remedy

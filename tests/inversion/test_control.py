@@ -6,8 +6,8 @@ import pytest
 from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import Diagonal
 from transport.errors import TanhengError
-from transport.eulerian.operator import Sources
 from transport.linear import adjoint_gap
+from transport.sources import Sources
 
 NT, NY, NX = 4, 2, 3
 STRUCTURE = jax.eval_shape(

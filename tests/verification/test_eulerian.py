@@ -7,11 +7,11 @@ import pytest
 
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport, banded, third_order, vertical
-from transport.eulerian.operator import Injection, Sources
 from transport.grid import Grid, Levels
 from transport.linear import adjoint_gap, random_like
 from transport.meteorology import Meteorology, vertical_flux
 from transport.readers.synthetic import Basin, basin_meteorology
+from transport.sources import Injection, Sources
 
 CRS = "+proj=laea +lat_0=40.8 +lon_0=111.7 +datum=WGS84 +units=m"
 EDGES = (np.arange(13) - 6.0) * 3e3
