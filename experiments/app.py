@@ -5,13 +5,16 @@ import sys
 import time
 
 
-def _report(error: BaseException) -> None:
+def _report(error: BaseException) -> str:
+    """Print the message of a failure and return it."""
     from rich.text import Text
 
     from experiments.messages import explain
     from experiments.progress import console
 
-    console.print(Text(f"tanheng: {explain(error)}", style="red"), soft_wrap=True)
+    message = str(explain(error))
+    console.print(Text(f"tanheng: {message}", style="red"), soft_wrap=True)
+    return message
 
 
 def _register_help() -> None:
@@ -38,17 +41,18 @@ class _JobFailed(BaseException):
 
 
 def _job(resolved) -> None:
-    """One job: in a sweep Hydra collects failures so that the others still run; alone, the failure leaves at once."""
+    """One job: in a sweep a failure is told, noted and the other jobs still run; alone, it leaves at once."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+
+    from experiments.sweep import SweepSummary
 
     try:
         run(resolved)
     except Exception as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            _report(error)
-            raise
-        raise _JobFailed from error
+        if HydraConfig.get().mode != RunMode.MULTIRUN or os.environ.get("TANHENG_TRACEBACK") == "1":
+            raise _JobFailed from error
+        SweepSummary.failures[HydraConfig.get().runtime.output_dir] = _report(error)
 
 
 def run(resolved) -> None:
@@ -68,13 +72,18 @@ def run(resolved) -> None:
     from experiments import tasks
     from experiments.progress import console
 
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    experiment = HydraConfig.get().runtime.choices.get("experiment")
-    console.print(f"[bold]tanheng[/] experiment={experiment} → {directory}", soft_wrap=True)
+    hydra = HydraConfig.get()
+    directory = Path(hydra.runtime.output_dir)
+    identity = {
+        "experiment": hydra.runtime.choices.get("experiment"),
+        "choices": {group: hydra.runtime.choices.get(group) for group in schema.NODES},
+        "overrides": list(hydra.overrides.task),
+    }
+    console.print(f"[bold]tanheng[/] {' '.join(identity['overrides'])} → {directory}", soft_wrap=True, markup=True)
     if isinstance(config.task, schema.Check):
         tasks.check(config, directory)
         return
-    summary = tasks.invert(config, resolved, directory, started)
+    summary = tasks.invert(config, resolved, identity, directory, started)
     from experiments.headline import headline
 
     for line in headline(summary):
@@ -90,15 +99,23 @@ def main() -> int:
         from experiments.origin import check_origin, config_directory
 
         check_origin()
+        if sys.argv[1:] == ["--version"]:
+            from importlib.metadata import version
+
+            print(f"tanheng {version('tanheng')}")
+            return 0
         import hydra
 
         from experiments import schema
+        from experiments.sweep import SweepSummary
 
+        SweepSummary.failures.clear()
         schema.register()
         _register_help()
         # Hydra would format failures itself; with its own switch on, they come here whole.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(_job)()
+        return 1 if SweepSummary.failures else 0
     except KeyboardInterrupt:
         sys.stderr.write("tanheng: interrupted\n")
         return 130
@@ -107,7 +124,6 @@ def main() -> int:
             raise
         _report(error)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

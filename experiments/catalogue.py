@@ -1,5 +1,6 @@
 """What a user can choose from, read off the configuration files: groups, options and their one-line descriptions."""
 
+import sys
 from pathlib import Path
 
 from experiments.origin import config_directory
@@ -24,9 +25,18 @@ def groups() -> list[str]:
     return list(GROUP_TITLES)
 
 
+def _files(group: str) -> dict[str, Path]:
+    """Option to file: the shipped ones and those in the folder that the user names with --config-dir."""
+    folders = [config_directory()]
+    for flag, value in zip(sys.argv, sys.argv[1:], strict=False):
+        if flag in ("--config-dir", "-cd"):
+            folders.append(Path(value))
+    return {p.stem: p for folder in folders for p in sorted((folder / group).glob("*.yaml"))}
+
+
 def options(group: str) -> list[str]:
     """Names of a group's options."""
-    return sorted(p.stem for p in (config_directory() / group).glob("*.yaml"))
+    return sorted(_files(group))
 
 
 def description(path: Path) -> str:
@@ -42,7 +52,7 @@ def help_text() -> str:
     lines = []
     for group, title in GROUP_TITLES.items():
         lines.append(f"{group}: {title}")
-        for option in options(group):
-            lines.append(f"  {group}={option:<22s} {description(config_directory() / group / f'{option}.yaml')}")
+        for option, path in sorted(_files(group).items()):
+            lines.append(f"  {group}={option:<22s} {description(path)}")
         lines.append("")
     return "\n".join(lines)

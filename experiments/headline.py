@@ -13,14 +13,15 @@ def headline(summary: dict[str, Any]) -> list[str]:
     low, high = (number(bound, value_place(total["u_posterior"])) for bound in total["interval"])
     prior = " ± ".join(with_uncertainty(total["prior"], total["u_prior"]))
     text = (
-        f"{tag}{total['region']}: {value} ± {u} {total['unit']} (standard uncertainty); "
+        f"{tag}{total['region']}, mean of {total['period']}: {value} ± {u} {total['unit']} (standard uncertainty); "
         f"k = {total['k']:.0f} interval {low} … {high}; prior {prior}"
     )
     if "truth" in total:
         text += f"; truth {number(total['truth'], value_place(total['u_posterior']))}"
     fit = summary["fit"][0]
     quality = (
-        f"χ² = {summary['chi2']:.2f}, DFS = {summary['dfs']:.1f} of {summary['n_obs']} observations, "
+        f"misfit ratio {fit['misfit']:.2f} (1 expected), χ² = {summary['chi2']:.2f}, "
+        f"DFS = {summary['dfs']:.1f} of {summary['n_obs']} observations, "
         f"RMSE {fit['rmse_prior']:.1f} → {fit['rmse_posterior']:.1f} {fit['unit']}"
     )
     return [text, quality]

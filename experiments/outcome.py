@@ -43,7 +43,7 @@ class Outcome:
         totals: one entry per region.
         totals_covariance: (k, k) posterior covariance of the totals.
         fields: maps by name, each (ny, nx) with NaN where nothing is: "prior", "posterior", "increment",
-            "reduction" (1 − σ_posterior/σ_prior) and, where known, "truth".
+            "reduction" (1 − σ_posterior/σ_prior), "u_prior", "u_posterior" and, where known, "truth".
         measured: (m,) True for rows of y that are measurements.
         modelled_prior, modelled_posterior: (m,) H x + b.
         diagnostics: consistency.
@@ -74,6 +74,7 @@ def _fields(setup: Setup, posterior: AbstractPosterior) -> dict[str, np.ndarray]
     with np.errstate(invalid="ignore", divide="ignore"):
         reduction = np.where(variance_prior > 0, 1.0 - np.sqrt(np.maximum(variance, 0.0) / variance_prior), np.nan)
     elements = {"prior": prior, "posterior": mean, "increment": mean - prior, "reduction": reduction}
+    elements |= {"u_prior": np.sqrt(variance_prior), "u_posterior": np.sqrt(np.maximum(variance, 0.0))}
     if spec.truth is not None:
         elements["truth"] = spec.truth
     return {n: np.where(spec.layout >= 0, np.asarray(v)[spec.layout], np.nan) for n, v in elements.items()}

@@ -1,7 +1,9 @@
 """summary.json: the numbers of a run. manifest.json: what they were made from."""
 
 import dataclasses
+import datetime
 import importlib.metadata
+import platform
 import resource
 import subprocess
 import sys
@@ -66,7 +68,7 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
 
 
 def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
-    """Number, degrees of freedom and RMSE of the measurements, all together and per group."""
+    """Number, degrees of freedom, misfit (1 is expected) and RMSE of the measurements, together and per group."""
     observations, diagnostics = outcome.setup.observations, outcome.diagnostics
     groups = np.unique(observations.groups[outcome.measured])
     selections = [("all", outcome.measured)] + [(g, outcome.measured & (observations.groups == g)) for g in groups]
@@ -77,6 +79,7 @@ def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
             "group": str(name),
             "n": int(chosen.sum()),
             "dfs": float(np.asarray(diagnostics.leverage)[chosen].sum()),
+            "misfit": diagnostics.misfit(chosen),
             "rmse_prior": rmse(before[chosen]),
             "rmse_posterior": rmse(after[chosen]),
             "unit": observations.unit,
@@ -85,9 +88,12 @@ def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def manifest(setup: Setup, config: DictConfig, solver_citations: tuple = ()) -> dict[str, Any]:
-    """The content of manifest.json."""
+def manifest(setup: Setup, config: DictConfig, run: dict[str, Any]) -> dict[str, Any]:
+    """The content of manifest.json; `run` names the experiment, the choice in each group and the overrides."""
     return {
+        **run,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "platform": platform.platform(),
         "tanheng": importlib.metadata.version("tanheng"),
         "git_revision": _git_revision(),
         "python": sys.version.split()[0],
@@ -95,7 +101,7 @@ def manifest(setup: Setup, config: DictConfig, solver_citations: tuple = ()) -> 
         "config": OmegaConf.to_container(config, resolve=True, enum_to_str=True),
         "inputs": setup.inputs,
         "seeds": setup.seeds,
-        "citations": [dataclasses.asdict(c) for c in (*setup.citations, *solver_citations)],
+        "citations": [dataclasses.asdict(c) for c in setup.citations],
     }
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -20,23 +20,25 @@ STATUS = "status.json"
 class SweepSummary(Callback):
     """Gathers the jobs of a multirun. Updated after each job, so that a failed job does not cost the table."""
 
+    # Output directory of each failed job to its message; the job itself ends quietly so that the others run.
+    failures: ClassVar[dict[str, str]] = {}
+
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Mark the job as running."""
         if config.hydra.mode.name == "MULTIRUN":
-            folder = Path(config.hydra.runtime.output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / STATUS, {"status": "running", "overrides": list(config.hydra.overrides.task)})
+            self._note(config, "running")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Mark the job as done and rewrite the table."""
-        if config.hydra.mode.name != "MULTIRUN":
-            return
-        failed = job_return.status.name != "COMPLETED"
-        status = {"status": "failed" if failed else "completed", "overrides": list(config.hydra.overrides.task)}
-        if failed:
-            status["error"] = str(job_return._return_value)
-        write_json(Path(config.hydra.runtime.output_dir) / STATUS, status)
-        _write(Path(config.hydra.sweep.dir))
+        if config.hydra.mode.name == "MULTIRUN":
+            error = self.failures.get(config.hydra.runtime.output_dir)
+            self._note(config, "completed" if error is None else "failed", **({"error": error} if error else {}))
+            _write(Path(config.hydra.sweep.dir))
+
+    def _note(self, config: DictConfig, status: str, **more: str) -> None:
+        folder = Path(config.hydra.runtime.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / STATUS, {"status": status, "overrides": list(config.hydra.overrides.task), **more})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Show the table."""
@@ -58,7 +60,7 @@ def collect(folder: Path) -> list[dict[str, Any]]:
         if summary_file.is_file():
             summary = json.loads(summary_file.read_text("utf-8"))
             fit = summary["fit"][0]
-            row |= summary["totals"][0] | {name: summary[name] for name in ("n_obs", "chi2", "dfs")}
+            row |= summary["totals"][0] | {name: summary[name] for name in ("n_obs", "chi2", "dfs", "synthetic")}
             row |= {"rmse_prior": fit["rmse_prior"], "rmse_posterior": fit["rmse_posterior"], "fit_unit": fit["unit"]}
         rows.append(row)
     return rows
@@ -80,28 +82,36 @@ def show(folder: Path) -> None:
     rows = collect(folder)
     names = dict.fromkeys(name for row in rows for name in row["options"])
     swept = [name for name in names if len({row["options"].get(name) for row in rows}) > 1]
-    known = any("truth" in row for row in rows)
-    regions = {row["region"] for row in rows if "region" in row}
-    title = f"{regions.pop()}; ± is one standard uncertainty" if len(regions) == 1 else "± is one standard uncertainty"
-    table = Table(title=title, title_justify="left")
+    heads = [row for row in rows if "region" in row]
+    known = any("truth" in row for row in heads)
+    table = Table(title=_title(heads), title_justify="left")
     for name in swept:
         table.add_column(name.rpartition(".")[2], no_wrap=True)
-    for name in ("n", "prior", "posterior", *(["truth"] if known else []), "unit", "RMSE"):
-        table.add_column(name, justify="left" if name == "unit" else "right", no_wrap=True)
+    numbers = ["n", "prior", "posterior", *(["truth"] if known else []), "RMSE"] if heads else []
+    for name in [*numbers, "status"]:
+        table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(row["options"].get(name, "") for name in swept), *_cells(row, known))
-    console.print(table)
+        cells = _cells(row, known) if "region" in row else [""] * len(numbers)
+        table.add_row(*(row["options"].get(name, "") for name in swept), *cells, row["status"])
+    # A cell is never cut: on a narrow terminal the lines wrap instead.
+    console.print(table, width=max(console.width, console.measure(table).maximum), crop=False, soft_wrap=True)
+
+
+def _title(heads: list[dict[str, Any]]) -> str:
+    unique = {(row["region"], row["unit"], row["fit_unit"], row["synthetic"]) for row in heads}
+    if len(unique) != 1:
+        return "± is one standard uncertainty"
+    region, unit, fit_unit, synthetic = unique.pop()
+    tag = "SYNTHETIC " if synthetic else ""
+    return f"{tag}{region}, {unit}; ± is one standard uncertainty; RMSE in {fit_unit}"
 
 
 def _cells(row: dict[str, Any], known: bool) -> list[str]:
-    if "posterior" not in row:
-        return ["", "", row["status"]]
     truth = [number(row.get("truth"), value_place(row["u_posterior"]))] if known else []
     return [
         str(row["n_obs"]),
         " ± ".join(with_uncertainty(row["prior"], row["u_prior"])),
         " ± ".join(with_uncertainty(row["posterior"], row["u_posterior"])),
         *truth,
-        row["unit"],
-        f"{row['rmse_prior']:.1f} → {row['rmse_posterior']:.1f} {row['fit_unit']}",
+        f"{row['rmse_prior']:.1f} → {row['rmse_posterior']:.1f}",
     ]

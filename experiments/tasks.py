@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -40,7 +41,9 @@ def solver_of(config: schema.Config) -> AbstractSolver:
     return Analytic(space=config.solver.space.value)
 
 
-def invert(config: schema.Config, resolved: DictConfig, directory: Path, started: float) -> dict:
+def invert(
+    config: schema.Config, resolved: DictConfig, run: dict[str, Any], directory: Path, started: float
+) -> dict[str, Any]:
     """Estimate, and write summary.json, manifest.json and the products; returns the summary."""
     setup = assemble(config)
     solver = solver_of(config)
@@ -49,7 +52,7 @@ def invert(config: schema.Config, resolved: DictConfig, directory: Path, started
         require_success(posterior)
         outcome = evaluate(setup, posterior, type(solver).__name__.lower())
     with staged(directory) as folder:
-        provenance = manifest(setup, resolved)
+        provenance = manifest(setup, resolved, run)
         figures = _products(config.products, outcome, folder)
         summary = summarise(outcome, time.perf_counter() - started)
         write_json(folder / "summary.json", summary)

@@ -17,6 +17,7 @@ class Diagnostics(eqx.Module):
         dfs: degrees of freedom for signal, trace(H K).
         residual_prior, residual_posterior: (m,) y − H x − b.
         leverage: (m,) contribution of each observation to dfs.
+        normalised: (m,) squared posterior residual over its variance in R; expectation 1 − leverage if R is diagonal.
     """
 
     chi2: float
@@ -24,6 +25,11 @@ class Diagnostics(eqx.Module):
     residual_prior: Array
     residual_posterior: Array
     leverage: Array
+    normalised: Array
+
+    def misfit(self, chosen: np.ndarray) -> float:
+        """Σ r²/σ² over Σ (1 − leverage) of the chosen rows: 1 is expected, more means that σ is too small there."""
+        return float(np.asarray(self.normalised)[chosen].sum() / (1.0 - np.asarray(self.leverage)[chosen]).sum())
 
 
 def diagnose(posterior: AbstractPosterior) -> Diagnostics:
@@ -32,7 +38,8 @@ def diagnose(posterior: AbstractPosterior) -> Diagnostics:
     before, after = problem.departure(), problem.y - problem.modelled(posterior.mean)
     cost = before @ problem.R.solve(after)
     leverage = posterior.leverage()
-    return Diagnostics(float(cost) / problem.y.size, float(jnp.sum(leverage)), before, after, leverage)
+    normalised = after**2 / problem.R.diagonal()
+    return Diagnostics(float(cost) / problem.y.size, float(jnp.sum(leverage)), before, after, leverage, normalised)
 
 
 def rmse(residual) -> float:

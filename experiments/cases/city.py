@@ -21,6 +21,7 @@ from inversion.observations import Observations
 from inversion.osse import replicate
 from inversion.problem import Problem
 from priors import synthetic
+from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
 from transport.grid import Grid, Levels
 from transport.linear import adjoint_gap, materialise
@@ -84,7 +85,10 @@ def build(config: schema.Config) -> City:
     edges = (np.arange(case.cells + 1) - case.cells / 2) * case.spacing_km * 1e3
     grid, levels = Grid(edges, edges, crs), Levels(np.array(case.level_edges_m))
     hours = np.arange(weather.hours)
-    meteorology = basin_meteorology(grid, levels, Basin(**dataclasses.asdict(weather)))
+    start = _start(case.start)
+    start_hour = float((start - start.astype("datetime64[D]")) / np.timedelta64(1, "h"))
+    basin = Basin(**dataclasses.asdict(weather), start_hour_utc=start_hour)
+    meteorology = basin_meteorology(grid, levels, basin)
     stacks = [
         synthetic.Stack(p.name, p.east_km * 1e3, p.north_km * 1e3, p.mt_per_year, p.height_m) for p in prior.points
     ]
@@ -98,11 +102,27 @@ def build(config: schema.Config) -> City:
         grid=grid,
         levels=levels,
         hours=hours,
-        local=local_hour(hours, weather.utc_offset),
+        local=local_hour(hours, start_hour, weather.utc_offset),
         stacks=stacks,
         transport=EulerianTransport(meteorology, grid.areas, injection, transport.max_courant),
-        start=np.datetime64(case.start, "s"),
+        start=start,
     )
+
+
+def _start(text: str) -> np.datetime64:
+    try:
+        start = np.datetime64(text, "s")
+    except ValueError as error:
+        raise TanhengError(
+            "case.start is not a time", got=text, expected="ISO 8601 in UTC, e.g. 2025-04-06T16:00",
+            remedy="write year-month-dayThour:minute",
+        ) from error  # fmt: skip
+    if np.isnat(start):
+        raise TanhengError(
+            "case.start is not a time", got=text, expected="ISO 8601 in UTC, e.g. 2025-04-06T16:00",
+            remedy="write year-month-dayThour:minute",
+        )  # fmt: skip
+    return start
 
 
 # --- observations -----------------------------------------------------------------------------------------------------

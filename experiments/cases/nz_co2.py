@@ -142,7 +142,7 @@ class _Records:
         return self.table[:, self.names.index(name)]
 
     def at_local_hour(self, hour: int) -> np.ndarray:
-        """Rows at a local clock hour: the column counts NZST, so one hour later inside daylight saving."""
+        """Rows of an hour as the authors select them: that hour of NZST, the next one inside daylight saving."""
         start, saving = self["StartHour(NZST)"], self["Daylight Saving"] != 0
         return np.where(saving, start == hour + 1, start == hour)
 
@@ -283,13 +283,15 @@ def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, week
         observations=observed,
         totals=_totals(prior, weeks, f"{FIRST_YEAR}-01-01/{last}"),
         map=_map(prior, weeks, tuple(observations.sites)),
-        blocks=(("region and week", mean.size, "Tg CO2 yr-1"),),
+        blocks=((f"flux, {REGIONS} regions × {mean.shape[1]} weeks", mean.size, "Tg CO2 yr-1"),),
         citations=CITATIONS,
         inputs=_inputs(),
         notes=(
             "Negative values are uptake. The answer depends strongly on hours and sites: read the sweep, not one run.",
-            "Not a reproduction of the published 98 ± 37 Tg CO2 yr-1 sink, which also uses ship data "
-            "(see docs/nz_co2.md).",
+            "Not a reproduction of the published sink (98 ± 37 Tg CO2 yr-1 as printed there), which also uses ship "
+            "data (see docs/nz_co2.md).",
+            "The prior modelled mole fraction at Baring Head on 2011-03-09 is about 80 ppm too high, by a strong "
+            "response to one sea region; this one day raises the prior RMSE and hardly moves the total.",
         ),
     )
 
@@ -319,7 +321,7 @@ def _map(prior, weeks: Weeks, sites: tuple[str, ...]) -> MapSpec:
     step_lon, step_lat = np.diff(lon).mean(), np.diff(lat).mean()
     weights = np.array([_time_mean(weeks, [r]) for r in range(REGIONS)])
     return MapSpec(
-        title="CO2 flux per region, mean 2011–2013",
+        title="CO2 flux per region, mean 2011–2013; negative is uptake",
         unit="kg CO2 m-2 yr-1",
         crs="EPSG:4326",
         x_edges=np.append(lon - step_lon / 2, lon[-1] + step_lon / 2),

@@ -115,7 +115,10 @@ def assemble(config: schema.Config) -> Setup:
         observations=observations,
         totals=_totals(data, countries, grid),
         map=_map(data, grid, tuple(observed.sites)),
-        blocks=(("boundary N, E, S, W", BOUNDARY, "1"), ("cells", H.shape[1] - BOUNDARY, "1")),
+        blocks=(
+            ("boundary N, E, S, W", BOUNDARY, "1"),
+            (f"cells, {grid.shape[0]} × {grid.shape[1]} from the south-west", H.shape[1] - BOUNDARY, "1"),
+        ),
         citations=CITATIONS,
         inputs={f"{UNITED_KINGDOM.name}/{p}": UNITED_KINGDOM.hash_of(p) for p in (SENSITIVITIES, COUNTRIES)},
         notes=(

@@ -1,6 +1,8 @@
 """The solved case as one CF-1.10 NetCDF file."""
 
 import dataclasses
+import datetime
+import importlib.metadata
 import re
 from pathlib import Path
 
@@ -28,6 +30,7 @@ class _Variable:
 VARIABLES = {
     "control_block": _Variable(("control",), "part of the control vector that the element belongs to"),
     "control_unit": _Variable(("control",), "unit of the element"),
+    "control_index": _Variable(("control",), "position of the element within its part", "1"),
     "control_prior": _Variable(("control",), "prior mean of the control vector", "{control}"),
     "control_posterior": _Variable(("control",), "posterior mean of the control vector", "{control}"),
     "control_sigma_prior": _Variable(("control",), "prior standard uncertainty of the control vector", "{control}"),
@@ -51,6 +54,8 @@ VARIABLES = {
     "flux_truth": _Variable(GRID, "surface flux that generated the observations", "{flux}"),
     "flux_increment": _Variable(GRID, "posterior minus prior mean of the surface flux", "{flux}"),
     "flux_reduction": _Variable(GRID, "1 minus posterior over prior standard uncertainty of the flux", "1"),
+    "flux_u_prior": _Variable(GRID, "prior standard uncertainty of the surface flux", "{flux}"),
+    "flux_u_posterior": _Variable(GRID, "posterior standard uncertainty of the surface flux", "{flux}"),
     "element": _Variable(GRID, "index of the flux element shown in the cell, -1 for none", "1"),
     "region": _Variable(("region",), "name of the total"),
     "total_prior": _Variable(("region",), "prior total", "{total}"),
@@ -69,6 +74,7 @@ def _blocks(setup: Setup) -> dict[str, np.ndarray]:
     return {
         "control_block": np.repeat([name for name, _, _ in setup.blocks], sizes),
         "control_unit": np.repeat([unit for _, _, unit in setup.blocks], sizes),
+        "control_index": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes]),
     }
 
 
@@ -154,8 +160,9 @@ def _attributes(outcome: Outcome) -> dict:
     setup = outcome.setup
     attributes = {
         "Conventions": "CF-1.10",
-        "title": setup.title,
-        "source": "Tanheng atmospheric inversion",
+        "title": f"SYNTHETIC: {setup.title}" if setup.synthetic else setup.title,
+        "source": f"Tanheng {importlib.metadata.version('tanheng')} atmospheric inversion",
+        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by Tanheng",
         "synthetic": "true" if setup.synthetic else "false",
         "case": setup.name,
         "species": setup.species,
@@ -164,6 +171,7 @@ def _attributes(outcome: Outcome) -> dict:
         "solver": outcome.solver,
         "solver_result": outcome.result,
         "chi2_per_row": outcome.diagnostics.chi2,
+        "misfit_ratio": outcome.diagnostics.misfit(outcome.measured),
         "degrees_of_freedom_for_signal": float(np.sum(np.asarray(outcome.diagnostics.leverage)[outcome.measured])),
         "comment": "\n".join(setup.notes),
         "references": "\n".join(f"{c.text} doi:{c.doi}" if c.doi else c.text for c in setup.citations),

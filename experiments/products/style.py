@@ -30,7 +30,7 @@ TEXT = {
     "length": "{length} km",
     "modelled_prior": "Modelled, prior",
     "modelled_posterior": "Modelled, posterior",
-    "sigma": "± standard uncertainty",
+    "sigma": "± standard model–data mismatch",
     "values": "{count} values",
     "one_value": "1 value",
     "rmse": "RMSE {before} → {after} {unit}",
@@ -63,6 +63,8 @@ def pretty(text: str) -> str:
     Returns:
         the text with real superscripts and subscripts.
     """
+    if "/" in text:  # an address or a path is copied, not read: leave its words alone
+        return "".join(part if "/" in part else pretty(part) for part in re.split(r"(\S*/\S*)", text))
     text = re.sub(r"\b(CO|CH)([24])\b", lambda m: m[1] + m[2].translate(_SUBSCRIPT), text)
     # Only after symbols that carry exponents in our units, so that a name such as "NAME-3" stays whole.
     exponent = r"\b(k?m|s|h|d|yr|kg|mol)(-[1-9]|(?<=m)[23])(?![\w-])"

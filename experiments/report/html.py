@@ -48,15 +48,28 @@ TEXT = {
     "so the posterior mostly repeats the prior.",
     "wider": "The observations do not reduce the uncertainty of {region}.",
     "failed": "The solver did not succeed ({result}): do not use these numbers.",
-    "chi2_high": "χ² per row is {chi2}, well above 1: the misfits are larger than the stated covariances allow, "
-    "so these, and the posterior uncertainty, may be understated.",
-    "chi2_low": "χ² per row is {chi2}, well below 1: the misfits are smaller than the stated covariances expect, "
-    "so these, and the posterior uncertainty, may be overstated.",
+    "misfit_high": "The misfit ratio of the measurements is {misfit}, well above 1: residuals are larger than the stated "
+    "mismatch allows, "
+    "so the mismatch, and with it the posterior uncertainty, may be understated.",
+    "misfit_low": "The misfit ratio of the measurements is {misfit}, well below 1: residuals are smaller than the stated "
+    "mismatch expects, "
+    "so the mismatch, and with it the posterior uncertainty, may be overstated.",
     "quantity": "Quantity",
     "value": "Value",
     "meaning": "Meaning",
     "chi2": "χ² per row",
-    "chi2_why": "1 is expected when the covariances of prior and mismatch are right",
+    "chi2_why": "1 is expected when the covariances of prior and mismatch are right; constraints count as rows",
+    "misfit": "Misfit ratio of the measurements",
+    "misfit_why": "Σ r²/σ² over its expectation Σ (1 − leverage); 1 is expected when the mismatch σ is right",
+    "group_misfit": "Misfit ratio",
+    "contains": "u contains the stated uncertainty of prior and mismatch, and nothing else: not the structural error of "
+    "transport and background, and not the choice of sites, hours and covariances.",
+    "rates": "Values are mean rates over the period, not amounts per year.",
+    "experiment": "Experiment",
+    "choices": "Choices",
+    "overrides": "Overrides",
+    "created": "Created (UTC)",
+    "platform": "Platform",
     "dfs": "Degrees of freedom for signal",
     "dfs_why": "how many independent numbers the measurements determine",
     "n_obs": "Measurements",
@@ -89,8 +102,8 @@ TEXT = {
 }
 
 WEAK = 0.2
-# χ² is called unusual beyond this, or beyond two standard deviations of a mean of m squares if that is more.
-CHI2_TOLERANCE = 0.3
+# The misfit ratio is unusual beyond this, or beyond two standard deviations of a mean of m squares if that is more.
+MISFIT_TOLERANCE = 0.2
 
 
 def _percent(fraction: float) -> str:
@@ -161,7 +174,8 @@ def _headline(total: Total) -> dict[str, Any]:
 
 def _warnings(outcome: Outcome) -> list[str]:
     """What a reader must know before using the numbers."""
-    total, chi2, rows = outcome.totals[0], outcome.diagnostics.chi2, outcome.measured.size
+    total, rows = outcome.totals[0], int(outcome.measured.sum())
+    misfit = outcome.diagnostics.misfit(outcome.measured)
     reduction, region = _reduction(total), pretty(total.region)
     warnings = []
     if outcome.result != "successful":
@@ -170,15 +184,16 @@ def _warnings(outcome: Outcome) -> list[str]:
         warnings.append(TEXT["wider"].format(region=region))
     elif reduction < WEAK:
         warnings.append(TEXT["weak"].format(region=region, reduction=_percent(reduction)))
-    if abs(chi2 - 1.0) > max(CHI2_TOLERANCE, 2.0 * math.sqrt(2.0 / rows)):
-        key = "chi2_high" if chi2 > 1.0 else "chi2_low"
-        warnings.append(TEXT[key].format(chi2=number(chi2, -2)))
+    if abs(misfit - 1.0) > max(MISFIT_TOLERANCE, 2.0 * math.sqrt(2.0 / rows)):
+        key = "misfit_high" if misfit > 1.0 else "misfit_low"
+        warnings.append(TEXT[key].format(misfit=number(misfit, -2)))
     return warnings
 
 
 def _diagnostics(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(quantity, value, meaning)."""
     rows = [
+        (TEXT["misfit"], number(summary["fit"][0]["misfit"], -2), TEXT["misfit_why"]),
         (TEXT["chi2"], number(summary["chi2"], -2), TEXT["chi2_why"]),
         (TEXT["dfs"], number(summary["dfs"], -1), TEXT["dfs_why"]),
         (TEXT["n_obs"], number(summary["n_obs"], 0), ""),
@@ -200,6 +215,7 @@ def _fit(summary: dict[str, Any]) -> list[dict[str, str]]:
             "group": TEXT["all"] if fit["group"] == "all" else fit["group"],
             "n": number(fit["n"], 0),
             "dfs": number(fit["dfs"], -1),
+            "misfit": number(fit["misfit"], -2),
             "before": number(before, place),
             "after": number(after, place),
             "change": _percent(after / before - 1.0) if before > 0 else number(None, 0),
@@ -222,9 +238,14 @@ def _figures(figures: dict[str, Path]) -> dict[str, list[str]]:
 def _provenance(manifest: dict[str, Any]) -> dict[str, Any]:
     seeds = ", ".join(f"{name} = {value}" for name, value in manifest["seeds"].items())
     facts = [
+        (TEXT["experiment"], manifest["experiment"] or "–"),
+        (TEXT["choices"], ", ".join(f"{group}={name}" for group, name in manifest["choices"].items())),
+        (TEXT["overrides"], " ".join(manifest["overrides"]) or "–"),
+        (TEXT["created"], manifest["created"]),
         (TEXT["tanheng"], manifest["tanheng"]),
         (TEXT["git_revision"], manifest["git_revision"] or TEXT["no_revision"]),
         (TEXT["python"], manifest["python"]),
+        (TEXT["platform"], manifest["platform"]),
         (TEXT["packages"], ", ".join(f"{name} {version}" for name, version in manifest["packages"].items())),
     ]
     return {
@@ -256,7 +277,7 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
         "figures": _figures(figures),
         "diagnostics": _diagnostics(summary),
         "fit": _fit(summary),
-        "notes": [pretty(note) for note in setup.notes],
+        "notes": [pretty(note) for note in (*setup.notes, TEXT["rates"], TEXT["contains"])],
         "citations": citations,
         "provenance": _provenance(manifest),
     }  # fmt: skip

@@ -99,10 +99,31 @@ def test_the_outcome_is_labelled_synthetic_and_knows_the_truth(setup):
     assert setup.synthetic and "SYNTHETIC" in setup.notes[0]
     assert outcome.totals[0].truth is not None
     assert outcome.totals[0].u_posterior < outcome.totals[0].u_prior
-    assert set(outcome.fields) == {"prior", "posterior", "increment", "reduction", "truth"}
+    assert set(outcome.fields) == {
+        "prior", "posterior", "increment", "reduction", "truth", "u_prior", "u_posterior"
+    }  # fmt: skip
     share = outcome.totals[0].prior + outcome.totals[1].prior
     # Area 23 Mt and stacks 14.5 Mt: city and surroundings together are everything people emit.
     assert share == pytest.approx(37.5, rel=0.01)
+
+
+def test_times_and_local_hours_agree(setup):
+    """Towers are sampled from 10 h to 14 h local, swaths at 13 h; the stamp in UTC plus 8 h says the same."""
+    observations = setup.observations
+    local = (
+        observations.times + np.timedelta64(8, "h") - observations.times.astype("datetime64[D]")
+    ) // np.timedelta64(1, "h")
+    tower = observations.kinds == "tower"
+    assert set(local[tower] % 24) == {10, 11, 12, 13}
+    assert set(local[~tower] % 24) == {13}
+    start, _, end = setup.totals.period.partition("/")
+    assert start == "2025-04-06T16:00:00Z" and end == "2025-04-08T16:00:00Z"
+
+
+def test_the_start_sets_the_local_clock(compose):
+    city_at_noon = city.build(compose(*REDUCED, "case.start=2025-04-07T04:00"))
+    assert city_at_noon.local[0] == 12.5
+    assert float(city_at_noon.transport.meteorology.mixing_height[0]) > 1000.0
 
 
 def test_a_case_refuses_what_it_cannot_use(compose):

@@ -96,6 +96,19 @@ def test_a_traceback_on_request(command, monkeypatch):
     assert "observations.hours" in str(error.value.__cause__)
 
 
+def test_version(command):
+    code, out, _ = command("--version")
+    assert code == 0 and out.startswith("tanheng 0.")
+
+
+def test_a_users_experiments_are_listed(command, tmp_path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "trial.yaml").write_text("# @package _global_\n# My own trial\nseed: 3\n")
+    _, out, _ = command("--config-dir", str(tmp_path / "mine"), "--help")
+    assert "experiment=trial" in out and "My own trial" in out
+
+
 def test_a_typo_in_a_users_experiment_file(command, tmp_path):
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
@@ -121,6 +134,8 @@ def test_a_run_writes_everything_at_once(command, tmp_path):
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["config"]["case"]["cells"] == 12 and manifest["packages"]["jax"] and manifest["citations"]
     assert manifest["seeds"] == {"truth and noise": 0}
+    assert manifest["experiment"] == "city_osse" and manifest["choices"]["solver"] == "analytic"
+    assert manifest["overrides"][0] == "case.cells=12"
     assert "SYNTHETIC" in (tmp_path / "out" / "report.html").read_text() and "SYNTHETIC" in err
 
 
@@ -147,7 +162,10 @@ def test_the_same_seed_gives_the_same_numbers(command, tmp_path):
 def test_a_sweep_has_one_table_even_when_a_job_fails(command, tmp_path):
     light = ("products.figures=false", "products.netcdf=false", "products.report=false")
     code, _, err = command("-m", *QUICK, *light, "covariance.length_km=5,-1,20", "hydra.sweep.dir=out")
-    assert code == 1 and "covariance.length_km is out of range" in err
+    assert code == 1 and err.count("covariance.length_km is out of range") == 1
+    assert "Error executing" not in err and "Traceback" not in err
+    table = err[err.rindex("SYNTHETIC City") :]
+    assert table.count("completed") == 2 and "failed" in table and "…" not in table
     rows = json.loads((tmp_path / "out" / "sweep_summary.json").read_text())
     assert [r["status"] for r in rows] == ["completed", "failed", "completed"]
     assert [r["options"]["covariance.length_km"] for r in rows] == ["5", "-1", "20"]

@@ -118,7 +118,15 @@ def islands(no_network) -> Outcome:
 
 
 def _summary(outcome: Outcome) -> dict:
-    fit = {"group": "all", "n": 60, "dfs": 2.5, "rmse_prior": 0.512, "rmse_posterior": 0.098, "unit": "ppm"}
+    fit = {
+        "group": "all",
+        "n": 60,
+        "dfs": 2.5,
+        "misfit": 0.97,
+        "rmse_prior": 0.512,
+        "rmse_posterior": 0.098,
+        "unit": "ppm",
+    }
     return {
         "chi2": outcome.diagnostics.chi2, "dfs": 2.5, "n_obs": 67, "n_constraints": 1, "n_state": outcome.mean.size,
         "fit": [fit, fit | {"group": "North <b>gate</b>"}], "solver": "analytic", "result": "successful",
@@ -128,7 +136,8 @@ def _summary(outcome: Outcome) -> dict:
 
 def _manifest(outcome: Outcome) -> dict:
     return {
-        "tanheng": "0.1.0", "git_revision": None, "python": "3.11.7", "packages": {"jax": "0.10"},
+        "experiment": "trial", "choices": {"case": "city"}, "overrides": ["seed=3"], "created": "2026-01-01T00:00:00",
+        "platform": "here", "tanheng": "0.1.0", "git_revision": None, "python": "3.11.7", "packages": {"jax": "0.10"},
         "config": {"case": {"note": "</pre><script>alert(2)</script>"}}, "inputs": outcome.setup.inputs,
         "seeds": outcome.setup.seeds, "citations": [dataclasses.asdict(c) for c in outcome.setup.citations],
     }  # fmt: skip

@@ -17,6 +17,7 @@ class Basin:
 
     Args:
         hours: length of the window, h.
+        start_hour_utc: UTC hour of day at which the window starts.
         wind_speed: mean speed at the top of the domain, m s-1.
         turning_hours: period of one turn of the wind, h.
         breeze: speed of the slope breeze, m s-1; converges at night, diverges by day near the ground.
@@ -25,6 +26,7 @@ class Basin:
     """
 
     hours: int = 120
+    start_hour_utc: float = 16.0
     wind_speed: float = 5.0
     turning_hours: float = 67.0
     breeze: float = 0.6
@@ -43,9 +45,9 @@ class Basin:
                 )
 
 
-def local_hour(hours: np.ndarray, utc_offset: float) -> np.ndarray:
-    """Local solar hour of day of the middle of each hourly interval."""
-    return (hours + 0.5 + utc_offset) % 24.0
+def local_hour(hours: np.ndarray, start_hour_utc: float, utc_offset: float) -> np.ndarray:
+    """Local solar hour of day of the middle of each hourly interval, counted from the start of the window."""
+    return (start_hour_utc + utc_offset + hours + 0.5) % 24.0
 
 
 def mixing_height(hour: np.ndarray, night: float, day: float) -> np.ndarray:
@@ -85,7 +87,7 @@ def basin_meteorology(grid: Grid, levels: Levels, basin: Basin) -> Meteorology:
         hourly `Meteorology`.
     """
     hours = np.arange(basin.hours)
-    hour = local_hour(hours, basin.utc_offset)
+    hour = local_hour(hours, basin.start_hour_utc, basin.utc_offset)
     height = mixing_height(hour, basin.mixing_height_night, basin.mixing_height_day)
     per_area = levels.air_per_area  # mol m-2
     thickness = np.diff(levels.edges)
