@@ -48,11 +48,11 @@ TEXT = {
     "so the posterior mostly repeats the prior.",
     "wider": "The observations do not reduce the uncertainty of {region}.",
     "failed": "The solver did not succeed ({result}): do not use these numbers.",
-    "misfit_high": "The misfit ratio of the measurements is {misfit}, well above 1: residuals are larger than the stated "
-    "mismatch allows, "
+    "misfit_high": "The misfit ratio of the measurements is {misfit}, well above 1: residuals are larger than the "
+    "stated mismatch allows, "
     "so the mismatch, and with it the posterior uncertainty, may be understated.",
-    "misfit_low": "The misfit ratio of the measurements is {misfit}, well below 1: residuals are smaller than the stated "
-    "mismatch expects, "
+    "misfit_low": "The misfit ratio of the measurements is {misfit}, well below 1: residuals are smaller than the "
+    "stated mismatch expects, "
     "so the mismatch, and with it the posterior uncertainty, may be overstated.",
     "quantity": "Quantity",
     "value": "Value",
@@ -62,8 +62,8 @@ TEXT = {
     "misfit": "Misfit ratio of the measurements",
     "misfit_why": "Σ r²/σ² over its expectation Σ (1 − leverage); 1 is expected when the mismatch σ is right",
     "group_misfit": "Misfit ratio",
-    "contains": "u contains the stated uncertainty of prior and mismatch, and nothing else: not the structural error of "
-    "transport and background, and not the choice of sites, hours and covariances.",
+    "contains": "u contains the stated uncertainty of prior and mismatch, and nothing else: not the structural error "
+    "of transport and background, and not the choice of sites, hours and covariances.",
     "rates": "Values are mean rates over the period, not amounts per year.",
     "experiment": "Experiment",
     "choices": "Choices",
