@@ -70,10 +70,12 @@ def run(resolved) -> None:
 
     jax.config.update("jax_enable_x64", True)
     from experiments import tasks
+    from experiments.output import clear
     from experiments.progress import console
 
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
+    clear(directory)
     identity = {
         "experiment": hydra.runtime.choices.get("experiment"),
         "choices": {group: hydra.runtime.choices.get(group) for group in schema.NODES},

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,12 +35,20 @@ def explain(error: BaseException) -> TanhengError:
         (OmegaConfBaseException, _bad_option),
         (OverrideParseException, _unreadable),
         (HydraException, _composition),
+        (yaml.YAMLError, _unparsable),
+        (UnicodeDecodeError, _unparsable),
         (OSError, _unwritable),
+        (MemoryError, _too_large),
     ]
     for kind, rule in rules:
         for cause in chain:
             if isinstance(cause, kind):
                 return rule(cause)
+    if "override must be a string or a list" in str(error):
+        return TanhengError(
+            "a group was set to null", got="null", expected="one option per group, see `tanheng --help`",
+            remedy="name an option of the group",
+        )  # fmt: skip
     return TanhengError(
         "an unforeseen failure: this is a defect of Tanheng",
         got=f"{type(chain[-1]).__name__}: {chain[-1]}",
@@ -58,6 +67,20 @@ def _unreadable(error: OverrideParseException) -> TanhengError:
     return TanhengError(
         "an override cannot be read", got=error.override, expected="key=value",
         remedy="quote values with special characters, e.g. 'key=\"a b\"'",
+    )  # fmt: skip
+
+
+def _unparsable(error: Exception) -> TanhengError:
+    return TanhengError(
+        "a configuration file cannot be read", got=" ".join(str(error).split()), expected="YAML in UTF-8",
+        remedy="indent with spaces, close brackets and quotes, name each key once",
+    )  # fmt: skip
+
+
+def _too_large(error: MemoryError) -> TanhengError:
+    return TanhengError(
+        "the problem does not fit into memory", got=str(error) or "out of memory",
+        expected="a smaller state or fewer observations", remedy="reduce cells, hours or observations",
     )  # fmt: skip
 
 
@@ -85,6 +108,18 @@ def _missing(error: MissingConfigException) -> TanhengError:
 def _bad_option(error: OmegaConfBaseException) -> TanhengError:
     key = str(error.full_key or error.key or "")
     first = str(error).split("\n")[0]
+    if key == "experiment":
+        return TanhengError(
+            "an experiment file does not say where it belongs", got="its keys below `experiment`",
+            expected="`# @package _global_` as its first line", remedy="add that line",
+        )  # fmt: skip
+    if "Missing mandatory value" in first and key in groups():
+        return TanhengError(
+            f"no {key} is chosen",
+            got="nothing",
+            expected=", ".join(options(key)),
+            remedy=f"e.g. {key}={options(key)[0]}",
+        )
     if "not in" in first and key:
         return unknown_option(key, _names(error.parent_node))
     return TanhengError(
@@ -97,7 +132,8 @@ def unknown_option(key: str, allowed: list[str]) -> TanhengError:
     """The message for an option that does not exist, with the names that do."""
     place, _, name = key.rpartition(".")
     return TanhengError(
-        f"unknown option {key}", got=key, expected=f"at {place or 'the top level'}: {', '.join(allowed)}",
+        f"unknown option {key}", got=key,
+        expected=f"at {place or 'the top level'}: {', '.join(allowed) or 'no option at all'}",
         remedy=_suggest(name, allowed),
     )  # fmt: skip
 

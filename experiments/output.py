@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,9 @@ def staged(directory: Path) -> Iterator[Path]:
     Raises:
         TanhengError: the directory cannot be written.
     """
-    staging = directory / ".incomplete"
     try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=directory))
     except OSError as error:
         raise TanhengError(
             "the output directory cannot be written",
@@ -36,6 +36,18 @@ def staged(directory: Path) -> Iterator[Path]:
             os.replace(path, directory / path.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+# What a run may have left in its directory.
+RESULTS = ("summary.json", "manifest.json", "check.json", "report.html", "posterior.nc", "map*.png", "series*.png",
+           "totals.png")  # fmt: skip
+
+
+def clear(directory: Path) -> None:
+    """Remove the results of an earlier run, so that old and new never stand side by side."""
+    for pattern in RESULTS:
+        for path in directory.glob(pattern):
+            path.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -5,10 +5,11 @@ The values of a case live in `configs/`; here are the names, the types and the l
 
 import dataclasses
 import enum
+import math
 from dataclasses import dataclass, field
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from transport.errors import TanhengError
 
@@ -16,6 +17,11 @@ from transport.errors import TanhengError
 def _require(condition: bool, name: str, got, expected: str, remedy: str = "") -> None:
     if not condition:
         raise TanhengError(f"{name} is out of range", got=got, expected=expected, remedy=remedy or f"set {name} anew")
+
+
+def _unique(what: str, names: list[str]) -> None:
+    twice = sorted({n for n in names if names.count(n) > 1 or not n.strip()})
+    _require(not twice, f"a name in {what}", twice, "distinct, non-empty names", "give each its own name")
 
 
 def _positive(node, group: str, *names: str) -> None:
@@ -40,6 +46,9 @@ class Check(Task):
 
     pairs: int = 3
 
+    def __post_init__(self):
+        _require(1 <= self.pairs <= 1000, "task.pairs", self.pairs, "1…1000")
+
 
 # --- case -------------------------------------------------------------------------------------------------------------
 @dataclass
@@ -59,8 +68,10 @@ class CityCase(Case):
     level_edges_m: list[float] = field(default_factory=list)
 
     def __post_init__(self):
-        _require(self.cells >= 8, "case.cells", self.cells, "≥ 8")
-        _positive(self, "case", "spacing_km")
+        _require(8 <= self.cells <= 1000, "case.cells", self.cells, "8…1000")
+        _require(0.1 <= self.spacing_km <= 100, "case.spacing_km", self.spacing_km, "0.1…100 km")
+        _require(abs(self.longitude) <= 360, "case.longitude", self.longitude, "−360…360°")
+        _require(abs(self.latitude) <= 85, "case.latitude", self.latitude, "−85…85°")
 
 
 @dataclass
@@ -95,6 +106,14 @@ class BasinMeteorology(Meteorology):
     mixing_height_night: float = 150.0
     mixing_height_day: float = 1500.0
     utc_offset: float = 8.0
+
+    def __post_init__(self):
+        _positive(self, "meteorology", "hours", "turning_hours", "mixing_height_night", "mixing_height_day")
+        _require(0 <= self.wind_speed <= 100, "meteorology.wind_speed", self.wind_speed, "0…100 m/s")
+        _require(0 <= self.breeze <= 50, "meteorology.breeze", self.breeze, "0…50 m/s")
+        _require(abs(self.utc_offset) <= 14, "meteorology.utc_offset", self.utc_offset, "−14…14 h")
+        heights = (self.mixing_height_night, self.mixing_height_day)
+        _require(heights[0] <= heights[1], "meteorology.mixing_height_night…mixing_height_day", heights, "night ≤ day")
 
 
 # --- transport --------------------------------------------------------------------------------------------------------
@@ -158,6 +177,11 @@ class Overpass:
     width_km: float = 24.0
     spacing_km: float = 6.0
 
+    def __post_init__(self):
+        _require(0 <= self.local_hour <= 23, f"local_hour of overpass {self.name}", self.local_hour, "0…23")
+        _require(self.spacing_km >= 0.5, f"spacing_km of overpass {self.name}", self.spacing_km, "≥ 0.5 km")
+        _require(0 < self.width_km <= 1e4, f"width_km of overpass {self.name}", self.width_km, "0…10 000 km")
+
 
 @dataclass
 class CityObservations(Observations):
@@ -174,22 +198,31 @@ class CityObservations(Observations):
     def __post_init__(self):
         for name in ("tower_instrument_ppm", "tower_transport_ppm", "column_noise_ppm"):
             _require(getattr(self, name) >= 0, f"observations.{name}", getattr(self, name), "≥ 0")
-        window = (self.first_local_hour, self.last_local_hour)
-        _require(0 <= window[0] <= window[1] <= 23, "observations.first_local_hour…last_local_hour", window, "0…23")
+        first, last = window = (self.first_local_hour, self.last_local_hour)
+        _require(
+            0 <= first <= last <= 23, "observations.first_local_hour…last_local_hour", window, "0 ≤ first ≤ last ≤ 23"
+        )
+        _unique("observations.towers and overpasses", [o.name for o in (*self.towers, *self.overpasses)])
 
 
 @dataclass
 class NewZealandObservations(Observations):
-    """Hourly CO2: which local hours and sites, and the authors' error model."""
+    """Hourly CO2: which local hours and sites, and the authors' error model.
+
+    Inside daylight saving the record's NZST hour is `hour + daylight_shift`: the reference takes +1, clock time
+    would be −1.
+    """
 
     hours: list[int] = field(default_factory=lambda: [13, 15])
     sites: list[str] = field(default_factory=lambda: ["BHD", "LAU"])
     floor_ppm: float = 0.4
     scale: float = 2.9
     missing_ppm: float = 10.0
+    daylight_shift: int = 1
 
     def __post_init__(self):
         _positive(self, "observations", "floor_ppm", "scale", "missing_ppm")
+        _require(abs(self.daylight_shift) <= 1, "observations.daylight_shift", self.daylight_shift, "−1, 0 or 1 h")
 
 
 @dataclass
@@ -219,6 +252,9 @@ class PointSource:
     mt_per_year: float = MISSING
     height_m: float = MISSING
 
+    def __post_init__(self):
+        _require(self.mt_per_year > 0, f"mt_per_year of {self.name}", self.mt_per_year, "> 0 Mt/yr")
+
 
 @dataclass
 class CityPrior(Prior):
@@ -233,7 +269,12 @@ class CityPrior(Prior):
     background_ppm: float = 425.0
 
     def __post_init__(self):
-        _positive(self, "prior", "urban_mt_per_year", "urban_radius_km", "rural_mt_per_year", "background_ppm")
+        _positive(self, "prior", "urban_mt_per_year", "rural_mt_per_year")
+        _require(0 < self.urban_radius_km <= 1e3, "prior.urban_radius_km", self.urban_radius_km, "0…1000 km")
+        _require(0 < self.background_ppm <= 1e4, "prior.background_ppm", self.background_ppm, "0…10 000 ppm")
+        for name in ("respiration", "uptake"):
+            _require(getattr(self, name) >= 0, f"prior.{name}", getattr(self, name), "≥ 0 µmol m-2 s-1")
+        _unique("prior.points", [p.name for p in self.points])
 
 
 class Ocean(enum.Enum):
@@ -366,6 +407,9 @@ class Config:
     products: Products = MISSING
     seed: int = 0
 
+    def __post_init__(self):
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "0…4294967295")
+
 
 # Which node stands behind which option of which group: configs/GROUP/NAME.yaml begins with /schema/GROUP/NAME.
 NODES: dict[str, dict[str, type]] = {
@@ -406,9 +450,20 @@ def typed(resolved: DictConfig) -> Config:
         TanhengError: an option was added by force (`+name=value`) that no node declares, or a value is out of range.
     """
     _refuse_additions(resolved, "")
+    _refuse_unbounded(resolved, "")
     config = OmegaConf.to_object(resolved)
     assert isinstance(config, Config)
     return config
+
+
+def _refuse_unbounded(node: DictConfig | ListConfig, place: str) -> None:
+    entries = node.items() if isinstance(node, DictConfig) else enumerate(node)
+    for name, child in entries:
+        label = f"{place}{name}"
+        if isinstance(child, DictConfig | ListConfig):
+            _refuse_unbounded(child, f"{label}.")
+        elif isinstance(child, float):
+            _require(math.isfinite(child), label, child, "a finite number")
 
 
 def _refuse_additions(node: DictConfig, place: str) -> None:

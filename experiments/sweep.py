@@ -43,6 +43,10 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Show the table."""
         folder = Path(config.hydra.sweep.dir)
+        if not collect(folder):
+            self.failures[str(folder)] = "empty"
+            console.print("tanheng: the sweep has no job\n  expected: at least one value per swept option", style="red")
+            return
         show(folder)
         console.print(f"  {(folder / 'sweep_summary.json').resolve()}", soft_wrap=True)
 
@@ -57,7 +61,7 @@ def collect(folder: Path) -> list[dict[str, Any]]:
         if "error" in status:
             row["error"] = status["error"]
         summary_file = status_file.parent / "summary.json"
-        if summary_file.is_file():
+        if status["status"] == "completed" and summary_file.is_file():
             summary = json.loads(summary_file.read_text("utf-8"))
             fit = summary["fit"][0]
             row |= summary["totals"][0] | {name: summary[name] for name in ("n_obs", "chi2", "dfs", "synthetic")}

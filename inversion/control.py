@@ -50,6 +50,19 @@ class Block:
                 expected=", ".join(TARGETS),
                 remedy="name one of these",
             )
+        index, base = np.asarray(self.index), np.shape(self.base)
+        if index.size and not (index.min() >= 0 and index.max() < self.size):
+            raise TanhengError(
+                f"control block {self.name} points outside itself", got=f"indices {index.min()}…{index.max()}",
+                expected=f"0…{self.size - 1}", remedy="give one element of mean per index",
+            )  # fmt: skip
+        if self.covariance.size != self.size or np.broadcast_shapes(index.shape, base) != base:
+            raise TanhengError(
+                f"the parts of control block {self.name} do not fit",
+                got=f"{self.size} means, covariance of {self.covariance.size}, index {index.shape}, base {base}",
+                expected="as many means as variances, and an index that broadcasts to the base",
+                remedy="build mean, covariance and index together",
+            )
 
     @property
     def size(self) -> int:

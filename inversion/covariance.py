@@ -110,7 +110,7 @@ class Dense(AbstractCovariance):
     def __init__(self, matrix):
         matrix = jnp.asarray(matrix, dtype=float)
         skew = float(jnp.max(jnp.abs(matrix - matrix.T)))
-        if skew > 1e-10 * float(jnp.max(jnp.abs(matrix))):
+        if not skew <= 1e-10 * float(jnp.max(jnp.abs(matrix))):  # written so that NaN fails too
             raise TanhengError(
                 "a covariance is not symmetric", got=f"{skew:.3e}", expected="C = Cᵀ", remedy="build it from distances"
             )

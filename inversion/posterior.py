@@ -53,6 +53,10 @@ class AbstractPosterior(eqx.Module):
         return Totals(weights @ self.mean, 0.5 * (covariance + covariance.T))
 
     @abc.abstractmethod
+    def cost(self) -> Float[Array, ""]:
+        """2 J(x̂) = rᵀ R⁻¹ r + (x̂ − x_b)ᵀ B⁻¹ (x̂ − x_b), r = y − H x̂ − b."""
+
+    @abc.abstractmethod
     def diagonal(self) -> Float[Array, " n"]:
         """diag A: posterior variance of each unknown."""
 
@@ -90,7 +94,7 @@ def require_success(posterior: AbstractPosterior) -> None:
             "the solver did not succeed",
             got=posterior.result,
             expected="successful",
-            remedy="check the prior and mismatch covariances for near-singular parts",
+            remedy="check units and sizes of the prior and mismatch uncertainties, or try solver.space=state",
         )
 
 

@@ -11,10 +11,11 @@ from transport.constants import EARTH_RADIUS, MOLAR_MASS_DRY_AIR, STANDARD_GRAVI
 from transport.errors import TanhengError
 
 GEOGRAPHIC = "EPSG:4326"
+HIGHEST_TOP = 80e3  # m
 
 
 def _check_edges(name: str, edges: np.ndarray) -> None:
-    if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
+    if edges.ndim != 1 or edges.size < 2 or not np.isfinite(edges).all() or not np.all(np.diff(edges) > 0):
         raise TanhengError(
             f"{name} must be strictly increasing cell edges",
             got=np.array2string(edges, threshold=6),
@@ -47,9 +48,20 @@ class Grid:
 
     @classmethod
     def from_centres(cls, x: np.ndarray, y: np.ndarray, crs: str = GEOGRAPHIC) -> "Grid":
-        """The grid whose evenly spaced cell centres are x (nx,) and y (ny,)."""
+        """The grid whose evenly spaced cell centres are x (nx,) and y (ny,).
+
+        Raises:
+            TanhengError: the centres are not evenly spaced to 1 % of a cell.
+        """
 
         def edges(centre):
+            if np.ptp(np.diff(centre)) > 0.01 * abs(np.diff(centre).mean()):
+                raise TanhengError(
+                    "cell centres are not evenly spaced",
+                    got=np.array2string(np.asarray(centre), threshold=6),
+                    expected="equal steps",
+                    remedy="give cell edges instead",
+                )
             step = (centre[-1] - centre[0]) / (len(centre) - 1)
             return centre[0] + step * (np.arange(len(centre) + 1) - 0.5)
 
@@ -58,6 +70,11 @@ class Grid:
     @cached_property
     def _proj(self) -> pyproj.CRS:
         return pyproj.CRS.from_user_input(self.crs)
+
+    @property
+    def _metres(self) -> float:
+        """Metres per unit of a projected axis."""
+        return float(self._proj.axis_info[0].unit_conversion_factor)
 
     @property
     def is_geographic(self) -> bool:
@@ -92,7 +109,7 @@ class Grid:
             return EARTH_RADIUS**2 * d_sine[:, None] * d_lambda[None, :]
         lon, lat = self.lonlat(*np.meshgrid(self.x, self.y))
         scale = pyproj.Proj(self._proj).get_factors(lon, lat).areal_scale
-        return np.diff(self.y_edges)[:, None] * np.diff(self.x_edges)[None, :] / scale
+        return np.diff(self.y_edges)[:, None] * np.diff(self.x_edges)[None, :] * self._metres**2 / scale
 
     def lonlat(self, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Longitude and latitude (degrees, WGS84) of points given in the grid's own coordinates."""
@@ -120,7 +137,7 @@ class Grid:
         """(ny·nx, ny·nx) distances between cell centres in km: Euclidean if projected, great-circle if geographic."""
         x, y = (a.ravel() for a in np.meshgrid(self.x, self.y))
         if not self.is_geographic:
-            return np.hypot(x[:, None] - x, y[:, None] - y) / 1e3
+            return np.hypot(x[:, None] - x, y[:, None] - y) * self._metres / 1e3
         # Chord through the unit sphere: exact, and well conditioned at short distance, unlike arccos of a dot product.
         lon, lat = np.deg2rad(x), np.deg2rad(y)
         unit = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
@@ -155,6 +172,13 @@ class Levels:
     def __post_init__(self):
         object.__setattr__(self, "edges", np.asarray(self.edges, dtype=float))
         _check_edges("levels", self.edges)
+        if self.edges[0] != 0.0 or not self.edges[-1] <= HIGHEST_TOP:
+            raise TanhengError(
+                "levels must reach from the ground into the atmosphere",
+                got=f"{self.edges[0]:g}…{self.edges[-1]:g} m",
+                expected=f"first edge 0 m, last edge at most {HIGHEST_TOP:.0f} m",
+                remedy="give heights above ground in metres",
+            )
 
     @property
     def count(self) -> int:

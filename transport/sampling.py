@@ -87,6 +87,11 @@ def _linear(centres: np.ndarray, value: float) -> tuple[list[int], list[float]]:
 def _cells(receptor: Receptor, grid: Grid, shape: tuple[int, int, int, int]) -> tuple[list[int], list[float]]:
     nt, nz, ny, nx = shape
     inside = grid.x_edges[0] <= receptor.x <= grid.x_edges[-1] and grid.y_edges[0] <= receptor.y <= grid.y_edges[-1]
+    if len(receptor.levels) != nz:
+        raise TanhengError(
+            "vertical weights of a receptor do not fit the model", got=f"{len(receptor.levels)} weights",
+            expected=f"{nz}, one per layer", remedy="build them with height_weights or column_weights",
+        )  # fmt: skip
     if not inside or not 0 <= receptor.interval < nt:
         raise TanhengError(
             "a receptor lies outside the model",
@@ -128,8 +133,10 @@ def column_weights(levels: Levels, pressure_edges: np.ndarray, kernel: np.ndarra
     """Weights of the model layers in a column average with averaging kernel.
 
     The product's column change is Σ_i h_i a_i Δx_i with pressure weights h_i = Δp_i / Σ Δp. A product layer sees the
-    model through the pressure they share, which conserves the column; above the model top Δx = 0, i.e. the product's
-    own prior stands there (Rodgers and Connor 2003, doi 10.1029/2002JD002299, eq. 10).
+    model through the pressure they share, which conserves the column where both have the same surface. A product that
+    reaches below the model's ground sees the lowest layer there; one that ends above it does not see the rest. Above
+    the model top Δx = 0, i.e. the product's own prior stands there (Rodgers and Connor 2003,
+    doi 10.1029/2002JD002299, eq. 10).
 
     Args:
         levels: the model's layers.
@@ -149,7 +156,8 @@ def column_weights(levels: Levels, pressure_edges: np.ndarray, kernel: np.ndarra
             expected="one more edge than kernel values, decreasing from the surface up, in Pa",
             remedy="reverse the product's layers once when it is read",
         )
-    model = levels.pressure_edges
+    model = np.array(levels.pressure_edges)
+    model[0] = max(model[0], pressure_edges[0])
     top = np.maximum(model[None, 1:], pressure_edges[1:, None])
     bottom = np.minimum(model[None, :-1], pressure_edges[:-1, None])
     shared = np.clip(bottom - top, 0.0, None)  # (m, nz) Pa

@@ -4,6 +4,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
+from transport.errors import TanhengError
+
 
 class Sources(eqx.Module):
     """What enters the domain, per interval of the meteorology.
@@ -27,3 +29,19 @@ class Injection(eqx.Module):
     row: np.ndarray
     column: np.ndarray
     profile: np.ndarray
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse places outside a model of (nz, ny, nx) cells: an index beyond the edge would be dropped in silence.
+
+        Raises:
+            TanhengError: an index or a profile that does not fit.
+        """
+        nz, ny, nx = shape
+        inside = (self.row >= 0) & (self.row < ny) & (self.column >= 0) & (self.column < nx)
+        if not inside.all() or self.profile.shape != (len(self.row), nz):
+            raise TanhengError(
+                "point sources do not fit the model",
+                got=f"rows {self.row}, columns {self.column}, profiles {self.profile.shape}",
+                expected=f"rows 0…{ny - 1}, columns 0…{nx - 1}, profiles ({len(self.row)}, {nz})",
+                remedy="find the cells with Grid.cell_of",
+            )

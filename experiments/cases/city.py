@@ -6,6 +6,7 @@ truth = a draw from the prior,     y = H x_true + a draw from R
 """
 
 import dataclasses
+import datetime
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from inversion.problem import Problem
 from priors import synthetic
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
+from transport.eulerian.operator import split_courant
 from transport.grid import Grid, Levels
 from transport.linear import adjoint_gap, materialise
 from transport.readers.synthetic import Basin, basin_meteorology, local_hour
@@ -111,18 +113,15 @@ def build(config: schema.Config) -> City:
 
 def _start(text: str) -> np.datetime64:
     try:
-        start = np.datetime64(text, "s")
+        parsed = datetime.datetime.fromisoformat(text)
     except ValueError as error:
         raise TanhengError(
             "case.start is not a time", got=text, expected="ISO 8601 in UTC, e.g. 2025-04-06T16:00",
             remedy="write year-month-dayThour:minute",
         ) from error  # fmt: skip
-    if np.isnat(start):
-        raise TanhengError(
-            "case.start is not a time", got=text, expected="ISO 8601 in UTC, e.g. 2025-04-06T16:00",
-            remedy="write year-month-dayThour:minute",
-        )  # fmt: skip
-    return start
+    if parsed.tzinfo is not None:
+        parsed = parsed.astimezone(datetime.UTC).replace(tzinfo=None)
+    return np.datetime64(parsed, "s")
 
 
 # --- observations -----------------------------------------------------------------------------------------------------
@@ -152,14 +151,25 @@ def _columns(city: City, config: schema.CityObservations) -> tuple[list[Receptor
     for overpass in config.overpasses:
         hours = np.flatnonzero((city.day == overpass.day) & (np.floor(city.local) == overpass.local_hour))
         if hours.size == 0:
-            continue
+            raise TanhengError(
+                f"overpass {overpass.name} lies outside the window",
+                got=f"day {overpass.day}, local hour {overpass.local_hour}",
+                expected=f"day 0…{city.days - 1}, an hour that the window holds",
+                remedy="move or remove the overpass, or lengthen meteorology.hours",
+            )
         heading, step = np.deg2rad(overpass.heading_deg), overpass.spacing_km * 1e3
         along, across = np.arange(-1.5 * half, 1.5 * half, step), np.arange(
             -0.5 * overpass.width_km * 1e3 + 0.5 * step, 0.5 * overpass.width_km * 1e3, step
         )  # fmt: skip
         s, t = (a.ravel() for a in np.meshgrid(along, across + overpass.offset_km * 1e3))
         x, y = s * np.sin(heading) + t * np.cos(heading), s * np.cos(heading) - t * np.sin(heading)
-        for i in np.flatnonzero((np.abs(x) < half) & (np.abs(y) < half)):
+        over = np.flatnonzero((np.abs(x) < half) & (np.abs(y) < half))
+        if over.size == 0:
+            raise TanhengError(
+                f"overpass {overpass.name} misses the domain", got="0 soundings",
+                expected=f"a swath over ±{half / 1e3:.0f} km", remedy="change its offset, width, spacing or heading",
+            )  # fmt: skip
+        for i in over:
             receptors.append(Receptor(float(x[i]), float(y[i]), int(hours[0]), weights))
             groups.append(overpass.name)
     return receptors, groups
@@ -392,5 +402,5 @@ def check(config: schema.Config) -> dict[str, float]:
         "adjoint_identity": adjoint_gap(chain(city, _blocks(city, config, draft.groups), receptors), config.task.pairs),
         "continuity": T.meteorology.continuity_residual(),
         "uniform_tracer": float(jnp.max(jnp.abs(T.mv(uniform) - 1.0))),
-        "courant": T.meteorology.courant(0.5 * T.seconds),
+        "courant": split_courant(T.meteorology, T.steps),
     }

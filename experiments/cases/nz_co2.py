@@ -141,10 +141,10 @@ class _Records:
     def __getitem__(self, name: str) -> np.ndarray:
         return self.table[:, self.names.index(name)]
 
-    def at_local_hour(self, hour: int) -> np.ndarray:
-        """Rows of an hour as the authors select them: that hour of NZST, the next one inside daylight saving."""
+    def at_hour(self, hour: int, daylight_shift: int) -> np.ndarray:
+        """Rows of an hour of NZST; inside daylight saving of the hour moved by `daylight_shift`."""
         start, saving = self["StartHour(NZST)"], self["Daylight Saving"] != 0
-        return np.where(saving, start == hour + 1, start == hour)
+        return np.where(saving, start == hour + daylight_shift, start == hour)
 
 
 def _rows(records: _Records, hour: int, site: str, config: schema.Config, weeks: Weeks, sources: dict) -> Rows:
@@ -156,7 +156,7 @@ def _rows(records: _Records, hour: int, site: str, config: schema.Config, weeks:
     value = slope * records[VALUE_COLUMNS[site]] + intercept
     if site == "RBM":
         value = np.where(records["RBM: flag"] == 1, np.nan, value)
-    chosen = np.flatnonzero(records.at_local_hour(hour) & np.isfinite(value))
+    chosen = np.flatnonzero(records.at_hour(hour, observations.daylight_shift) & np.isfinite(value))
     day = records.day[chosen]
 
     local = "L" if hour == 13 else ""  # the 13 h file also holds a corrected local pressure and temperature

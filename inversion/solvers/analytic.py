@@ -6,6 +6,8 @@ Observation space (m < n):  S = H B Hᵀ + R,  K = B Hᵀ S⁻¹,      x̂ = x_b
 with d = y − H x_b − b (Tarantola 2005, doi 10.1137/1.9780898717921, eqs. 3.37–3.38; Rodgers 2000, ch. 4).
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -42,6 +44,11 @@ class StatePosterior(AbstractPosterior):
         H = self.problem.matrix
         return jnp.sum(self.problem.R.solve(H) * self.covariance_mv(H.T).T, axis=1)
 
+    def cost(self):
+        """By its definition."""
+        r, change = self.problem.y - self.problem.modelled(self.mean), self.mean - self.problem.x_b
+        return r @ self.problem.R.solve(r) + change @ self.problem.B.solve(change)
+
     def diagonal(self):
         """Column norms of L⁻¹, squared."""
         inverse = jsl.solve_triangular(self.factor, jnp.eye(self.mean.size), lower=True)
@@ -73,6 +80,10 @@ class ObservationPosterior(AbstractPosterior):
         """diag(H B Hᵀ S⁻¹)."""
         HBHt = self.problem.matrix @ self.BHt
         return jnp.diagonal(jsl.cho_solve((self.factor, True), HBHt.T))
+
+    def cost(self):
+        """|S^-½ d|², the same at the minimum, without B⁻¹."""
+        return jnp.sum(jsl.solve_triangular(self.factor, self.problem.departure(), lower=True) ** 2)
 
     def diagonal(self):
         """diag B − Σ (S^-½ H B)²."""
@@ -126,11 +137,21 @@ class Analytic(AbstractSolver):
             space = "state" if problem.x_b.size <= problem.y.size else "observation"
         if space == "state":
             mean, factor = _state_space(problem)
-            return StatePosterior(problem, mean, _verdict(mean), factor)
+            return _judged(StatePosterior(problem, mean, "successful", factor))
         mean, BHt, factor = _observation_space(problem)
-        return ObservationPosterior(problem, mean, _verdict(mean), BHt, factor)
+        return _judged(ObservationPosterior(problem, mean, "successful", BHt, factor))
 
 
-def _verdict(mean: Array) -> str:
+def _judged(posterior: AbstractPosterior) -> AbstractPosterior:
+    """The posterior with its result: the minimum must satisfy 2 J(x̂) = dᵀ R⁻¹ r, and no variance may be negative."""
     # JAX's Cholesky returns NaN where the matrix is not positive definite.
-    return "successful" if bool(jnp.isfinite(mean).all()) else "not positive definite"
+    if not bool(jnp.isfinite(posterior.mean).all()):
+        return dataclasses.replace(posterior, result="not positive definite")
+    problem, cost = posterior.problem, posterior.cost()
+    r = problem.y - problem.modelled(posterior.mean)
+    mismatch = jnp.abs(problem.departure() @ problem.R.solve(r) - cost)
+    # A sum of m squares cannot be known better than this; far beyond it the digits are gone.
+    lost = mismatch > 1e-6 * (cost + problem.y.size)
+    if bool(lost) or bool(jnp.min(posterior.diagonal()) < 0.0):
+        return dataclasses.replace(posterior, result="ill-conditioned: prior and data differ by too many powers of ten")
+    return posterior

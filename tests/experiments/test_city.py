@@ -48,7 +48,13 @@ def test_the_full_chain_has_an_exact_transpose(compose):
 
 
 def test_rows_from_the_adjoint_equal_columns_from_the_forward(compose):
-    config = compose(*REDUCED, "meteorology.hours=20", "case.cells=12")
+    config = compose(
+        *REDUCED,
+        "meteorology.hours=20",
+        "case.cells=12",
+        "observations.overpasses.0.day=0",
+        "observations.overpasses.1.day=0",
+    )
     built = city.build(config)
     receptors, draft = city._observe(built, config.observations)  # type: ignore[arg-type]
     operator = city.chain(built, city._blocks(built, config, draft.groups), receptors)
@@ -147,3 +153,58 @@ def test_the_default_experiment_covers_the_truth(compose):
     for region, value in zip(full.totals.regions, mean, strict=True):
         print(f"{region:40s} mean z² {value:.3f}")
     assert np.all(np.abs(mean - 1.0) <= 4 * np.sqrt(2 / 2000)) and 0.85 <= mean[0] <= 1.15
+
+
+def test_the_map_shows_each_stack_in_its_own_cell(compose):
+    """A stack moves only the cell that holds it, at the right row (north up) and column."""
+    config = compose(*REDUCED, "observations.overpasses.1.day=1")
+    full = city.assemble(config)
+    built = city.build(config)
+    names = [s.name for s in built.stacks]
+    start = 0
+    for name, size, _ in full.blocks:
+        if name == "point sources":
+            break
+        start += size
+    for n, stack in enumerate(built.stacks):
+        field = full.map.weights[:, start + n][full.map.layout]
+        row, column = np.unravel_index(field.argmax(), field.shape)
+        assert full.map.y_edges[row] <= stack.y < full.map.y_edges[row + 1], names[n]
+        assert full.map.x_edges[column] <= stack.x < full.map.x_edges[column + 1]
+        index = full.totals.regions.index(stack.name)
+        assert float(full.totals.weights[index] @ full.problem.x_b) == pytest.approx(stack.mt_per_year, rel=1e-9)
+
+
+def test_the_map_adds_up_to_the_totals(setup):
+    """Σ map · area = city + surroundings, for the prior."""
+    from priors.synthetic import megatonnes_per_year
+    from transport.grid import Grid
+
+    grid = Grid(setup.map.x_edges, setup.map.y_edges, setup.map.crs)
+    flux = (setup.map.weights @ np.asarray(setup.problem.x_b))[setup.map.layout]
+    prior = setup.totals.weights @ np.asarray(setup.problem.x_b)
+    assert float(megatonnes_per_year((flux * grid.areas).sum())) == pytest.approx(prior[0] + prior[1], rel=1e-9)
+
+
+def test_each_swath_has_its_own_bias(setup):
+    """The two bias columns act on their own soundings only, with weight one."""
+    H, groups = np.asarray(setup.problem.matrix), setup.observations.groups
+    for n, name in enumerate(("Swath 1", "Swath 2")):
+        np.testing.assert_array_equal(H[:, -2 + n], groups == name)
+
+
+def test_the_sun_is_highest_at_noon():
+    from experiments.cases.city import averaging_kernel
+    from priors.synthetic import sunlight
+
+    assert sunlight(np.array([12.0]))[0] == pytest.approx(1.0)
+    assert sunlight(np.array([0.0, 5.9, 18.1])).max() == 0.0
+    np.testing.assert_allclose(averaging_kernel(np.array([1e5, 3e4])), [1.03, 0.905])
+
+
+def test_reduction_is_one_minus_the_ratio(setup):
+    posterior = Analytic().solve(setup.problem)
+    fields = evaluate(setup, posterior, "analytic").fields
+    np.testing.assert_allclose(fields["reduction"], 1.0 - fields["u_posterior"] / fields["u_prior"], rtol=1e-9)
+    human = jnp.asarray(setup.map.weights[:1])
+    assert fields["u_prior"].ravel()[0] == pytest.approx(float(jnp.sqrt(human @ setup.problem.B.mv(human.T))[0, 0]))

@@ -68,7 +68,7 @@ def test_help_shows_what_can_be_chosen(command):
         (["control.sigma_area=0"], "control.sigma_area is out of range", "> 0"),
         (["observations.column_noise_ppm=-1"], "observations.column_noise_ppm is out of range", "≥ 0"),
         (["a=["], "an override cannot be read", "key=value"),
-        (["meteorology.hours=0"], "meteorology.hours must be positive", "> 0"),
+        (["meteorology.hours=0"], "meteorology.hours is out of range", "> 0"),
         (["transport.max_courant=1.2"], "transport.max_courant", "≤ 1"),
         (["case.level_edges_m=[0,100,50]"], "levels must be strictly increasing", "increasing"),
         (["observations.towers.0.east_km=900"], "a receptor lies outside the model", "Grid("),
@@ -77,6 +77,25 @@ def test_help_shows_what_can_be_chosen(command):
         (["observations.towers=[]", "observations.overpasses=[]"], "no observation is left", "at least one"),
         (["experiment=nz_co2", "transport=eulerian"], "case nz_co2 cannot use this transport", "region_responses"),
         (["experiment=nz_co2", "observations.hours=[14]"], "observations.hours cannot be used", "13, 15"),
+        (["meteorology.wind_speed=nan"], "meteorology.wind_speed is out of range", "finite"),
+        (["prior.points.0.height_m=inf"], "prior.points.0.height_m is out of range", "finite"),
+        (["prior.points.1.mt_per_year=-6"], "mt_per_year of Power station west", "> 0"),
+        (["prior.points.1.name=Steel works"], "a name in prior.points", "distinct"),
+        (["observations.towers.0.name=Swath 1"], "a name in observations", "distinct"),
+        (["observations.overpasses.0.day=99"], "overpass Swath 1 lies outside the window", "0…4"),
+        (["observations.overpasses.0.local_hour=25"], "local_hour of overpass Swath 1", "0…23"),
+        (["observations.overpasses.0.offset_km=5000"], "overpass Swath 1 misses the domain", "48 km"),
+        (["observations.first_local_hour=18"], "first_local_hour…last_local_hour", "first ≤ last"),
+        (["case.level_edges_m=[100,200,600,3000]"], "levels must reach from the ground", "first edge 0 m"),
+        (["case.start=yesterday"], "case.start is not a time", "ISO 8601"),
+        (["case.latitude=95"], "case.latitude is out of range", "85"),
+        (["seed=-1"], "seed is out of range", "0…"),
+        (["transport.max_courant=1e-9"], "too many steps", "at most"),
+        (["control.sigma_points=1e8"], "the solver did not succeed", "successful"),
+        (["experiment=null"], "a group was set to null", "--help"),
+        (["solver=null"], "null", "option"),
+        (["task=check", "task.pairs=0"], "task.pairs is out of range", "1…1000"),
+        (["experiment=uk_ch4", "observations.sites=[MHD,MHD]"], "sites cannot be used", "each once"),
         (["hydra.run.dir=/proc/nowhere"], "cannot be used", "hydra.run.dir"),
     ],
 )
@@ -115,6 +134,45 @@ def test_a_typo_in_a_users_experiment_file(command, tmp_path):
     (folder / "trial.yaml").write_text("# @package _global_\ncovariance:\n  lenght_km: 5.0\n")
     code, _, err = command("--config-dir", str(tmp_path / "mine"), "experiment=trial")
     assert code == 1 and "covariance.lenght_km" in err and "length_km" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"# @package _global_\ncovariance:\n\tlength_km: 5.0\n", "cannot be read"),
+        (b"# @package _global_\ncovariance: [\n", "cannot be read"),
+        (b"# @package _global_\nseed: 1 # \xff\xfe\n", "cannot be read"),
+        (b"covariance:\n  length_km: 5.0\n", "does not say where it belongs"),
+    ],
+)
+def test_a_broken_experiment_file_is_explained(command, tmp_path, text, what):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "trial.yaml").write_bytes(text)
+    code, out, err = command("--config-dir", str(tmp_path / "mine"), "experiment=trial")
+    assert code == 1 and what in err and "Traceback" not in out + err
+
+
+LIGHT = ("products.figures=false", "products.netcdf=false", "products.report=false")
+
+
+def test_a_directory_holds_one_run_only(command, tmp_path):
+    assert command(*QUICK, "hydra.run.dir=out")[0] == 0
+    assert command(*QUICK, *LIGHT, "seed=5", "hydra.run.dir=out")[0] == 0
+    assert written(tmp_path / "out") == {"summary.json", "manifest.json"}
+    assert command(*QUICK, *LIGHT, "covariance.length_km=-5", "hydra.run.dir=out")[0] == 1
+
+
+def test_a_reused_sweep_directory_never_shows_old_numbers(command, tmp_path):
+    for lengths in ("5,20", "5,-1"):
+        command("-m", *QUICK, *LIGHT, f"covariance.length_km={lengths}", "hydra.sweep.dir=out")
+    rows = json.loads((tmp_path / "out" / "sweep_summary.json").read_text())
+    assert rows[1]["status"] == "failed" and "posterior" not in rows[1]
+
+
+def test_an_empty_sweep_is_a_failure(command):
+    code, _, err = command("-m", *QUICK, *LIGHT, "covariance.length_km=range(1,1)")
+    assert code == 1 and "no job" in err
 
 
 def test_a_run_writes_everything_at_once(command, tmp_path):

@@ -146,3 +146,42 @@ def test_a_wrong_unit_is_refused(new_zealand, compose, monkeypatch, field, unit)
     monkeypatch.setattr(nz_co2, "_load", spoiled)
     with pytest.raises(TanhengError, match="wrong unit"):
         nz_co2.assemble(compose("experiment=nz_co2"))
+
+
+def test_the_map_adds_up_and_is_the_right_way_up(new_zealand, compose):
+    setup = nz_co2.assemble(compose("experiment=nz_co2", "observations.hours=[15]"))
+    spec, regions = setup.map, setup.totals.regions
+    # Σ over land regions of map · area (kg m-2 yr-1 · m2 → Tg yr-1) is the national total.
+    prior = _read(new_zealand, "Priors/RegionPrior_scalingFac_monthly_newUnc_1113.mat", "regprior")
+    x_b = np.asarray(setup.problem.x_b)
+    total = (spec.weights @ x_b * prior.regarea * 1e-9)[:15].sum()
+    assert total == pytest.approx(float(setup.totals.weights[0] @ x_b), rel=1e-12)
+
+    def region_at(lon, lat):
+        row, column = np.searchsorted(spec.y_edges, lat) - 1, np.searchsorted(spec.x_edges, lon) - 1
+        return spec.layout[row, column]
+
+    assert regions[1 + region_at(169.68, -45.04)] == "Local LAU"
+    assert regions[1 + region_at(175.3, -37.8)] == "Auckland-Hamilton"
+    assert region_at(160.0, -40.0) >= 15
+    # The first 15 h value of the record: 2011-01-01, inside daylight saving, 16 h NZST = 04 h UTC.
+    assert str(setup.observations.times[0]).startswith("2011-01-0") and str(setup.observations.times[0])[11:13] == "04"
+
+
+def test_constraints_are_not_counted_as_measurements(new_zealand, compose):
+    setup = nz_co2.assemble(compose("experiment=nz_co2", "observations.hours=[15]"))
+    outcome = evaluate(setup, Analytic().solve(setup.problem), "analytic")
+    together = fit_by_group(outcome)[0]
+    assert together["n"] == 1868
+    assert together["dfs"] < 0.5 * outcome.diagnostics.dfs
+    # The measurements misfit more than stated although χ² over all rows is far below one.
+    assert together["misfit"] > 1.2 and outcome.diagnostics.chi2 < 0.5
+
+
+def test_the_daylight_shift_is_an_option_that_matters(new_zealand, compose):
+    def land(shift):
+        config = compose("experiment=nz_co2", "observations.hours=[13]", f"observations.daylight_shift={shift}")
+        setup = nz_co2.assemble(config)
+        return evaluate(setup, Analytic().solve(setup.problem), "analytic").totals[0].posterior
+
+    assert round(land(1)) == -45 and round(land(-1)) == 29

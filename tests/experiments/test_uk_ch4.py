@@ -114,3 +114,16 @@ def test_a_spoiled_file_is_explained(united_kingdom, compose, monkeypatch, chang
     with pytest.raises(TanhengError, match=what) as error:
         uk_ch4.assemble(compose("experiment=uk_ch4"))
     assert error.value.remedy
+
+
+def test_the_map_adds_up_to_the_total(united_kingdom, compose):
+    from transport.grid import Grid
+    from transport.units import teragrams_per_year
+
+    setup = uk_ch4.assemble(compose("experiment=uk_ch4"))
+    grid = Grid(setup.map.x_edges, setup.map.y_edges)
+    per_cell = setup.totals.weights[0][4:]  # after the four boundary sides
+    flux = (setup.map.weights @ np.ones(setup.map.weights.shape[1]))[setup.map.layout]
+    rates = flux * 1e-9 * grid.areas * teragrams_per_year("CH4")
+    np.testing.assert_allclose(rates.ravel()[per_cell != 0], per_cell[per_cell != 0], rtol=1e-6)
+    assert not setup.map.weights[:, :4].any()

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -125,3 +127,11 @@ def test_sizes_must_fit():
 def test_an_unknown_space_is_refused():
     with pytest.raises(TanhengError, match="unknown solver"):
         Analytic(space="phase")
+
+
+def test_lost_digits_are_reported():
+    """Two unknowns with priors a million times wider: S loses its digits, the state space keeps them."""
+    p = problem(12, 15)
+    wide = dataclasses.replace(p, B=Diagonal(np.r_[np.ones(10), np.full(2, 1e6)]), R=Diagonal(np.full(15, 0.1)))
+    assert Analytic(space="observation").solve(wide).result.startswith("ill-conditioned")
+    assert Analytic(space="state").solve(wide).result == "successful"

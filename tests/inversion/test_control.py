@@ -54,3 +54,21 @@ def test_observation_columns():
 def test_an_unknown_target_is_refused():
     with pytest.raises(TanhengError, match="unknown target"):
         block("x", "sea", np.ones(1), np.zeros(1, int), 1)
+
+
+@pytest.mark.parametrize(
+    ("base", "index", "size", "what"),
+    [
+        (np.ones((NT, NY, NX)), np.full((1, NY, NX), 2), 2, "points outside itself"),
+        (np.ones((NT, NY, NX)), np.full((1, NY, NX), -1), 2, "points outside itself"),
+        (np.ones(NX), np.zeros((NT, 1, 1), int), 1, "do not fit"),
+    ],
+)
+def test_a_block_that_does_not_fit_is_refused(base, index, size, what):
+    with pytest.raises(TanhengError, match=what):
+        block("x", "surface", base, index, size)
+
+
+def test_mean_and_covariance_have_one_size():
+    with pytest.raises(TanhengError, match="do not fit"):
+        Block("x", "inflow", np.ones(NT), np.zeros(NT, int), np.zeros(1), Diagonal(np.ones(3)))

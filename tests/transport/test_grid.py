@@ -70,3 +70,21 @@ def test_units_by_hand():
     assert 1e-6 * 1e6 * teragrams_per_year("CO2") * 1e3 == pytest.approx(1.38788, rel=1e-4)
     with pytest.raises(TanhengError, match="unknown species"):
         molar_mass("XYZ")
+
+
+def test_kilometre_axes_are_understood():
+    metres = Grid(np.array([0.0, 3e3]), np.array([0.0, 3e3, 6e3]), "+proj=laea +lat_0=40 +lon_0=110")
+    kilometres = Grid(np.array([0.0, 3.0]), np.array([0.0, 3.0, 6.0]), "+proj=laea +lat_0=40 +lon_0=110 +units=km")
+    np.testing.assert_allclose(kilometres.areas, metres.areas, rtol=1e-9)
+    np.testing.assert_allclose(kilometres.distances(), metres.distances(), rtol=1e-12)
+
+
+def test_uneven_centres_are_refused():
+    with pytest.raises(TanhengError, match="not evenly spaced"):
+        Grid.from_centres(np.array([0.0, 1.0, 5.0]), np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("edges", [[100.0, 200.0, 600.0], [-100.0, 0.0, 50.0], [0.0, 60.0, 1e8]])
+def test_levels_reach_from_the_ground_into_the_atmosphere(edges):
+    with pytest.raises(TanhengError, match="from the ground"):
+        Levels(np.array(edges))

@@ -56,3 +56,7 @@ def test_the_gap_sees_a_wrong_transpose():
 def test_a_matrix_free_map_says_so():
     with pytest.raises(TypeError, match="matrix-free"):
         Double(jnp.eye(2)).as_matrix()
+
+
+def test_a_gap_that_is_not_a_number_is_not_small():
+    assert not adjoint_gap(lx.MatrixLinearOperator(jnp.full((3, 3), jnp.nan))) <= 1e-13

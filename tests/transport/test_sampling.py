@@ -63,3 +63,14 @@ def test_an_inlet_above_the_model_is_refused():
 def test_a_sampler_is_jittable():
     sampler = Sampler([Receptor(1e3, 1e3, 0, np.ones(3))], GRID, SHAPE)
     assert jax.jit(lambda air: sampler.mv(air))(jnp.ones(SHAPE)).shape == (1,)
+
+
+def test_weights_of_another_model_are_refused():
+    with pytest.raises(TanhengError, match="vertical weights"):
+        Sampler([Receptor(1e3, 1e3, 0, np.ones(4))], GRID, SHAPE)
+
+
+def test_a_product_that_reaches_below_the_ground_sees_the_lowest_layer():
+    edges = np.array([1.05e5, 9.0e4, 0.0])
+    weights = column_weights(LEVELS, edges, np.ones(2))
+    assert weights.sum() == pytest.approx((1.05e5 - LEVELS.pressure_edges[-1]) / 1.05e5, rel=1e-12)

@@ -7,10 +7,11 @@ import pytest
 
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport, banded, third_order, vertical
+from transport.eulerian.operator import split_courant
 from transport.grid import Grid, Levels
 from transport.linear import adjoint_gap, random_like
 from transport.meteorology import Meteorology, vertical_flux
-from transport.readers.synthetic import Basin, basin_meteorology
+from transport.readers.synthetic import Basin, basin_meteorology, eddy_diffusivity
 from transport.sources import Injection, Sources
 
 CRS = "+proj=laea +lat_0=40.8 +lon_0=111.7 +datum=WGS84 +units=m"
@@ -190,3 +191,105 @@ def test_strong_mixing_makes_the_column_uniform_and_stays_monotone():
     np.testing.assert_allclose(mixed, float(air[0, 0, 0] / air.sum()), rtol=1e-6)
     gentle, _ = vertical.factorise(air, jnp.zeros((7, 1, 1)), jnp.full((5, 1, 1), 100.0))
     assert jnp.all(gentle.solve(pulse) >= 0) and jnp.all(jnp.diff(gentle.solve(pulse).ravel()) <= 0)
+
+
+def breeze_box(hours: int, strength: float = 3.0) -> Meteorology:
+    """No mean wind: the slope breeze alone, with strong ascent and descent and no flow through the sides."""
+    return basin_meteorology(GRID, LEVELS, Basin(hours=hours, wind_speed=0.0, breeze=strength, mixing_height_day=900.0))
+
+
+def still(hours: int) -> Meteorology:
+    """No wind at all, no mixing beyond the background."""
+    return basin_meteorology(GRID, LEVELS, Basin(hours=hours, wind_speed=0.0, breeze=0.0))
+
+
+def released(transport: EulerianTransport, hours: int) -> Sources:
+    """One µmol m-2 s-1 everywhere in the first `hours` intervals, nothing else."""
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape), transport.in_structure())
+    return Sources(zero.surface.at[:hours].set(1.0), zero.points, zero.inflow, zero.initial)
+
+
+def test_mass_with_ascent_and_descent():
+    weather = breeze_box(10)
+    assert float(jnp.max(jnp.abs(weather.flux_z)) / jnp.max(jnp.abs(weather.flux_x))) > 0.1
+    transport = EulerianTransport(weather, GRID.areas, INJECTION)
+    sources = released(transport, 8)
+    # Uneven emission, so that the breeze has something to move.
+    sources = Sources(sources.surface * jnp.linspace(0.0, 2.0, 12), sources.points, sources.inflow, sources.initial)
+    air = transport.mv(sources)
+    emitted = 3600.0 * jnp.sum(sources.surface * GRID.areas)
+    assert float(jnp.abs(jnp.sum(air[-1] * weather.air) / emitted - 1.0)) <= 1e-12
+
+
+def test_the_hourly_mean_is_the_mean():
+    """Constant emission into still air: the burden grows linearly, so hourly means are 0.5, 1.5, 2.5 hours' worth."""
+    transport = EulerianTransport(still(3), GRID.areas, INJECTION)
+    assert transport.steps == 1
+    air = transport.mv(released(transport, 3))
+    hourly = 3600.0 * jnp.sum(GRID.areas)
+    burden = jnp.sum(air * transport.meteorology.air, axis=(1, 2, 3)) / hourly
+    np.testing.assert_allclose(burden, [0.5, 1.5, 2.5], rtol=1e-12)
+
+
+def test_sources_enter_the_layer_they_belong_to():
+    weather = still(2)
+    unmixed = Meteorology(weather.air, weather.flux_x, weather.flux_y, weather.flux_z, 0.0 * weather.exchange,
+                          weather.mixing_height, weather.interval)  # fmt: skip
+    transport = EulerianTransport(unmixed, GRID.areas, INJECTION)
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape), transport.in_structure())
+    ground = transport.mv(Sources(zero.surface + 1.0, zero.points, zero.inflow, zero.initial))
+    assert jnp.all(ground[:, 0] > 0) and jnp.all(ground[:, 1:] == 0)
+    stacks = transport.mv(Sources(zero.surface, zero.points + 1e6, zero.inflow, zero.initial))
+    held = (stacks * unmixed.air)[-1]
+    for n, (row, column) in enumerate(zip(INJECTION.row, INJECTION.column, strict=True)):
+        profile = held[:, row, column] / held[:, row, column].sum()
+        np.testing.assert_allclose(profile, INJECTION.profile[n], atol=1e-12)
+
+
+def test_one_step_of_mixing_against_a_dense_column():
+    """(m + Δt L) q' = m q + s Δt with L the exchange between layers, solved densely for the first hour."""
+    weather = still(1)
+    transport = EulerianTransport(weather, GRID.areas, INJECTION)
+    m, D = np.asarray(weather.air[:, 5, 5]), np.asarray(weather.exchange[0, :, 5, 5])
+    L = np.diag(np.r_[D, 0] + np.r_[0, D]) - np.diag(D, 1) - np.diag(D, -1)
+    q = np.linalg.solve(np.diag(m) + 3600.0 * L, np.r_[3600.0 * GRID.areas[5, 5], np.zeros(5)])
+    np.testing.assert_allclose(2.0 * transport.mv(released(transport, 1))[0, :, 5, 5], q, rtol=1e-12)
+
+
+def test_eddy_diffusivity_by_hand():
+    """K = 0.4 · (0.15 + 1500/1500) · 500 · (1 − 500/1500)² + 0.1 at 500 m under 1500 m; the background above."""
+    K = eddy_diffusivity(np.array([500.0, 2000.0]), np.array([1500.0]))
+    np.testing.assert_allclose(K, [[0.4 * 1.15 * 500.0 * 4.0 / 9.0 + 0.1, 0.1]])
+
+
+def test_a_sweep_by_hand_in_uneven_air():
+    """Cells of 2, 4, 8, 8 mol and an eastward flux of 1 mol: the two outer faces at each end use the donor alone."""
+    air, moved = jnp.asarray([2.0, 4.0, 8.0, 8.0]).reshape(1, 1, 4), jnp.ones((1, 1, 5))
+    np.testing.assert_allclose(third_order.courant(air, moved, 2)[0, 0], [1 / 2, 1 / 2, 1 / 4, 1 / 8, 1 / 8])
+    np.testing.assert_allclose(third_order.courant(air, -moved, 2)[0, 0], [1 / 2, 1 / 4, 1 / 8, 1 / 8, 1 / 8])
+    bands, after = third_order.sweep_bands(air, moved, 2)
+    np.testing.assert_allclose(after, air)
+    q = jnp.asarray([10.0, 20.0, 30.0, 50.0]).reshape(1, 1, 4)
+    # Faces: inflow 5; donor 10; q_f between cells 1 and 2 with c = 1/4; between 2 and 3 with c = 1/8; donor 50.
+    f2 = 0.5 * (20 + 30) - 0.125 * (30 - 20) - (1 - 1 / 16) / 6 * (30 - 40 + 10)
+    f3 = 0.5 * (30 + 50) - 0.0625 * (50 - 30) - (1 - 1 / 64) / 6 * (50 - 60 + 20)
+    expected = [10 - (10 - 5) / 2, 20 - (f2 - 10) / 4, 30 - (f3 - f2) / 8, 50 - (50 - f3) / 8]
+    np.testing.assert_allclose(banded.apply(bands, q, 2, 5.0)[0, 0], expected, rtol=1e-14)
+
+
+def test_steps_follow_the_air_that_the_sweeps_leave():
+    weather = basin_meteorology(GRID, LEVELS, Basin(hours=24, wind_speed=1.0, breeze=30.0))
+    transport = EulerianTransport(weather, GRID.areas, INJECTION)
+    assert split_courant(weather, transport.steps) <= 0.8
+    assert split_courant(weather, max(1, transport.steps // 2)) > 0.8
+
+
+def test_an_impossible_limit_is_refused():
+    with pytest.raises(TanhengError, match="too many steps"):
+        EulerianTransport(breeze_box(2), GRID.areas, INJECTION, max_courant=1e-9)
+
+
+def test_stacks_outside_the_model_are_refused():
+    outside = Injection(np.array([99]), np.array([0]), np.ones((1, 6)) / 6)
+    with pytest.raises(TanhengError, match="point sources do not fit"):
+        EulerianTransport(still(1), GRID.areas, outside)

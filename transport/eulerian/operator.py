@@ -19,6 +19,7 @@ from transport.meteorology import Meteorology
 from transport.sources import Injection, Sources
 
 X, Y = 2, 1
+MOST_STEPS = 1000
 
 
 class _Step(eqx.Module):
@@ -60,6 +61,50 @@ class _Step(eqx.Module):
         return banded.apply(flipped[3], q, X, 0.0), source, inflow
 
 
+def _enough_steps(meteorology: Meteorology, max_courant: float) -> int:
+    """The fewest steps per interval whose sweeps all stay within max_courant.
+
+    Raises:
+        TanhengError: more than `MOST_STEPS` would be needed.
+    """
+    steps = 1
+    while steps <= MOST_STEPS:
+        worst = split_courant(meteorology, steps)
+        if worst <= max_courant:
+            return steps
+        # Not proportional: the air that a sweep meets depends on the sweeps before it, so look again.
+        steps = max(steps + 1, math.ceil(steps * min(worst / max_courant, 2.0)) - 1)
+    raise TanhengError(
+        "transport needs too many steps",
+        got=f"more than {MOST_STEPS} per interval of {meteorology.interval:.0f} s",
+        expected=f"at most {MOST_STEPS}",
+        remedy="check the wind and the cell size, or raise transport.max_courant towards 1",
+    )
+
+
+@jax.jit
+def _split_courant(meteorology: Meteorology, half):
+
+    def of_interval(fluxes):
+        x, y, z = fluxes
+        moved_x, moved_y = x * half, y * half
+        air, worst = meteorology.air, jnp.zeros(())
+        for moved, axis in ((moved_x, X), (moved_y, Y), (2 * half * z, 0), (moved_y, Y), (moved_x, X)):
+            if axis != 0:  # the vertical solve is implicit and has no limit
+                worst = jnp.maximum(worst, jnp.max(third_order.courant(air, moved, axis)))
+            air = air - jnp.diff(moved, axis=axis)
+            # Air that runs out has no Courant number that would be allowed.
+            worst = jnp.where(jnp.min(air) > 0, worst, jnp.inf)
+        return worst
+
+    return jnp.max(jax.lax.map(of_interval, (meteorology.flux_x, meteorology.flux_y, meteorology.flux_z)))
+
+
+def split_courant(meteorology: Meteorology, steps: int) -> float:
+    """Largest Courant number that any sweep meets, in the air the sweeps before it left; inf if a cell runs dry."""
+    return float(_split_courant(meteorology, 0.5 * meteorology.interval / steps))
+
+
 @jax.custom_batching.custom_vmap
 def _count_active(vector):
     """Number of leading intervals up to the last one with a non-zero entry."""
@@ -99,12 +144,11 @@ class EulerianTransport(AbstractMap):
                 expected="0 < max_courant ≤ 1",
                 remedy="use the default 0.8",
             )
+        injection.check(meteorology.air.shape)
         self.meteorology = meteorology
         self.areas = jnp.asarray(areas)
         self.injection = injection
-        # Each sweep lasts half a step.
-        whole = meteorology.courant(0.5 * meteorology.interval)
-        self.steps = max(1, math.ceil(whole / max_courant))
+        self.steps = _enough_steps(meteorology, max_courant)
 
     @property
     def seconds(self) -> float:
@@ -150,7 +194,7 @@ class EulerianTransport(AbstractMap):
 
     @eqx.filter_jit
     def mv(self, vector: Sources) -> Float[Array, "nt nz ny nx"]:
-        """T v: march forward and average each interval."""
+        """T v: march forward; the mean of an interval is the trapezoidal rule over its steps."""
 
         def interval(q, per_hour):
             t, surface, points, inflow = per_hour
@@ -158,8 +202,8 @@ class EulerianTransport(AbstractMap):
 
             def inner(carry, _):
                 q, mean = carry
-                q = step.forward(q, source, inflow)
-                return (q, mean + q), None
+                new = step.forward(q, source, inflow)
+                return (new, mean + 0.5 * (q + new)), None
 
             (q, mean), _ = jax.lax.scan(inner, (q, jnp.zeros_like(q)), None, length=self.steps)
             return q, mean / self.steps
@@ -178,13 +222,13 @@ class EulerianTransport(AbstractMap):
         def interval(n, carry):
             t = last - 1 - n
             q, out = carry
-            step, mean = self._step(t), vector[t] / self.steps
+            step, mean = self._step(t), 0.5 * vector[t] / self.steps
             flipped = step.flipped()
 
             def inner(_, carry):
                 q, source, inflow = carry
                 q, to_source, to_inflow = step.backward(flipped, q + mean)
-                return q, source + to_source, inflow + to_inflow
+                return q + mean, source + to_source, inflow + to_inflow
 
             start = (q, jnp.zeros_like(q), jnp.zeros((), dtype))
             q, source, inflow = jax.lax.fori_loop(0, self.steps, inner, start)

@@ -17,6 +17,14 @@ from jaxtyping import Array, Float
 from transport.eulerian.banded import REACH
 
 
+def courant(air: Float[Array, "nz ny nx"], moved: Float[Array, "nz ny nx1"], axis: int) -> Float[Array, "nz ny nx1"]:
+    """Courant number of each face: air moved over the air of the donor cell; an edge face takes the cell inside."""
+    n = air.shape[axis]
+    left = jnp.take(air, jnp.clip(jnp.arange(-1, n), 0), axis=axis)
+    right = jnp.take(air, jnp.clip(jnp.arange(n + 1), None, n - 1), axis=axis)
+    return jnp.abs(moved) / jnp.where(moved > 0, left, right)
+
+
 def sweep_bands(
     air: Float[Array, "nz ny nx"], moved: Float[Array, "nz ny nx1"], axis: int
 ) -> tuple[Float[Array, "5 nz ny nx"], Float[Array, "nz ny nx"]]:
@@ -36,11 +44,8 @@ def sweep_bands(
     shape[axis] = n + 1
     index = index.reshape(shape)
 
-    # Air of the cells left and right of each face; the outer cell of an edge face is its neighbour's twin.
-    left = jnp.take(air, jnp.clip(jnp.arange(-1, n), 0), axis=axis)
-    right = jnp.take(air, jnp.clip(jnp.arange(n + 1), None, n - 1), axis=axis)
     eastward = moved > 0
-    c = jnp.abs(moved) / jnp.where(eastward, left, right)
+    c = courant(air, moved, axis)
 
     inside = jnp.where(eastward, (index >= 2) & (index <= n - 1), (index >= 1) & (index <= n - 2))
     curvature = jnp.where(inside, (1.0 - c**2) / 6.0, 0.0)

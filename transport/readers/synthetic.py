@@ -51,8 +51,8 @@ def local_hour(hours: np.ndarray, start_hour_utc: float, utc_offset: float) -> n
 
 
 def mixing_height(hour: np.ndarray, night: float, day: float) -> np.ndarray:
-    """Mixing height over the day: night value, growth from 8 h, maximum at 15 h, collapse after 18 h."""
-    growth = np.clip(np.sin(np.pi * (hour - 7.0) / 12.0), 0.0, 1.0) ** 1.5
+    """Mixing height over the day: night value, growth from 8 h, maximum at 14 h, night value again from 20 h."""
+    growth = np.clip(np.sin(np.pi * (hour - 8.0) / 12.0), 0.0, 1.0) ** 1.5
     return night + (day - night) * growth
 
 
