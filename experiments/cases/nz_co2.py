@@ -290,6 +290,8 @@ def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, week
             "Negative values are uptake. The answer depends strongly on hours and sites: read the sweep, not one run.",
             "Not a reproduction of the published sink (98 ± 37 Tg CO2 yr-1 as printed there), which also uses ship "
             "data (see docs/nz_co2.md).",
+            "Inside daylight saving the hours follow the reference (one hour later in NZST), unless "
+            "observations.daylight_shift says otherwise; the choice moves the total by up to three times u.",
             "The prior modelled mole fraction at Baring Head on 2011-03-09 is about 80 ppm too high, by a strong "
             "response to one sea region; this one day raises the prior RMSE and hardly moves the total.",
         ),

@@ -215,7 +215,9 @@ def test_mass_with_ascent_and_descent():
     transport = EulerianTransport(weather, GRID.areas, INJECTION)
     sources = released(transport, 8)
     # Emission that is neither even nor odd about the centre, so that no error of the breeze cancels.
-    sources = Sources(sources.surface * jnp.linspace(0.0, 2.0, 12) ** 3, sources.points, sources.inflow, sources.initial)
+    sources = Sources(
+        sources.surface * jnp.linspace(0.0, 2.0, 12) ** 3, sources.points, sources.inflow, sources.initial
+    )
     air = transport.mv(sources)
     emitted = 3600.0 * jnp.sum(sources.surface * GRID.areas)
     assert float(jnp.abs(jnp.sum(air[-1] * weather.air) / emitted - 1.0)) <= 1e-12
