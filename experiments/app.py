@@ -45,12 +45,13 @@ def _job(resolved) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from experiments.messages import traceback_wanted
     from experiments.sweep import SweepSummary
 
     try:
         run(resolved)
     except Exception as error:
-        if HydraConfig.get().mode != RunMode.MULTIRUN or os.environ.get("TANHENG_TRACEBACK") == "1":
+        if HydraConfig.get().mode != RunMode.MULTIRUN or traceback_wanted():
             raise _JobFailed from error
         SweepSummary.failures[HydraConfig.get().runtime.output_dir] = _report(error)
 
@@ -62,20 +63,20 @@ def run(resolved) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from experiments import schema
+    from experiments.output import clear
 
     started = time.perf_counter()
+    hydra = HydraConfig.get()
+    directory = Path(hydra.runtime.output_dir)
+    clear(directory)
     config = schema.typed(resolved)
 
     import jax
 
     jax.config.update("jax_enable_x64", True)
     from experiments import tasks
-    from experiments.output import clear
     from experiments.progress import console
 
-    hydra = HydraConfig.get()
-    directory = Path(hydra.runtime.output_dir)
-    clear(directory)
     identity = {
         "experiment": hydra.runtime.choices.get("experiment"),
         "choices": {group: hydra.runtime.choices.get(group) for group in schema.NODES},
@@ -122,7 +123,9 @@ def main() -> int:
         sys.stderr.write("tanheng: interrupted\n")
         return 130
     except (Exception, _JobFailed) as error:
-        if os.environ.get("TANHENG_TRACEBACK") == "1":
+        from experiments.messages import traceback_wanted
+
+        if traceback_wanted():
             raise
         _report(error)
         return 1

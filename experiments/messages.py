@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.catalogue import groups, options
@@ -86,7 +86,8 @@ def _too_large(error: MemoryError) -> TanhengError:
 
 def _unwritable(error: OSError) -> TanhengError:
     return TanhengError(
-        "a file or directory cannot be used", got=f"{error.filename}: {error.strerror}",
+        "a file or directory cannot be used",
+        got=f"{error.filename}: {error.strerror}" if error.filename else " ".join(str(error).split()),
         expected="an existing, writable place", remedy="check the path; set hydra.run.dir to write elsewhere",
     )  # fmt: skip
 
@@ -141,9 +142,8 @@ def unknown_option(key: str, allowed: list[str]) -> TanhengError:
 def _names(node) -> list[str]:
     if not isinstance(node, DictConfig):
         return groups()
-    names = [str(k) for k in node]
     # The root also shows Hydra's own node, which nobody should meet here.
-    return [n for n in names if n != "hydra"] if OmegaConf.is_config(node) else names
+    return [str(k) for k in node if k != "hydra"]
 
 
 def _composition(error: BaseException) -> TanhengError:

@@ -101,7 +101,7 @@ def evaluate(setup: Setup, posterior: AbstractPosterior, solver: str) -> Outcome
     return Outcome(
         setup=setup,
         mean=np.asarray(posterior.mean),
-        sigma=np.sqrt(np.maximum(np.asarray(posterior.diagonal()), 0.0)),
+        sigma=np.sqrt(np.asarray(posterior.diagonal())),
         sigma_prior=np.sqrt(np.asarray(problem.B.diagonal())),
         totals=totals,
         totals_covariance=np.asarray(after.covariance),

@@ -38,16 +38,17 @@ def staged(directory: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-# What a run may have left in its directory.
-RESULTS = ("summary.json", "manifest.json", "check.json", "report.html", "posterior.nc", "map*.png", "series*.png",
-           "totals.png")  # fmt: skip
-
-
 def clear(directory: Path) -> None:
-    """Remove the results of an earlier run, so that old and new never stand side by side."""
-    for pattern in RESULTS:
-        for path in directory.glob(pattern):
-            path.unlink()
+    """Remove what an earlier run wrote, as its manifest lists it, so that old and new never stand side by side."""
+    record = directory / "manifest.json"
+    try:
+        names = json.loads(record.read_text("utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        names = []  # nothing of ours is here
+    for name in [*names, "check.json"]:
+        # Only files that lie directly in this directory, whatever a manifest may say.
+        if Path(name).name == name:
+            (directory / name).unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

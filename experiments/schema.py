@@ -6,6 +6,7 @@ The values of a case live in `configs/`; here are the names, the types and the l
 import dataclasses
 import enum
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from hydra.core.config_store import ConfigStore
@@ -477,6 +478,21 @@ def _refuse_additions(node: DictConfig, place: str) -> None:
         child = node[name]
         if isinstance(child, DictConfig):
             _refuse_additions(child, f"{place}{name}.")
+
+
+def require_chosen(option: str, chosen: list, allowed: Collection) -> None:
+    """Refuse a selection that is empty, repeats itself or names what is not there.
+
+    Raises:
+        TanhengError: names the option and what it may hold.
+    """
+    if not chosen or any(c not in allowed for c in chosen) or len(set(chosen)) != len(chosen):
+        raise TanhengError(
+            f"{option} cannot be used",
+            got=list(chosen),
+            expected=f"one or more of {', '.join(map(str, allowed))}, each once",
+            remedy=f"e.g. {option}=[{next(iter(allowed))}]",
+        )
 
 
 def expect(node, kind: type, group: str, case: str):

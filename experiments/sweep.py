@@ -13,6 +13,7 @@ from rich.table import Table
 from experiments.numbers import number, value_place, with_uncertainty
 from experiments.output import write_json
 from experiments.progress import console
+from transport.errors import TanhengError
 
 STATUS = "status.json"
 
@@ -44,8 +45,12 @@ class SweepSummary(Callback):
         """Show the table."""
         folder = Path(config.hydra.sweep.dir)
         if not collect(folder):
-            self.failures[str(folder)] = "empty"
-            console.print("tanheng: the sweep has no job\n  expected: at least one value per swept option", style="red")
+            empty = TanhengError(
+                "the sweep has no job", got="0 jobs", expected="at least one value per swept option",
+                remedy="check the ranges and lists of the overrides",
+            )  # fmt: skip
+            self.failures[str(folder)] = str(empty)
+            console.print(f"tanheng: {empty}", style="red")
             return
         show(folder)
         console.print(f"  {(folder / 'sweep_summary.json').resolve()}", soft_wrap=True)

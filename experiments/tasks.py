@@ -56,12 +56,13 @@ def invert(
         figures = _products(config.products, outcome, folder)
         summary = summarise(outcome, time.perf_counter() - started)
         write_json(folder / "summary.json", summary)
-        write_json(folder / "manifest.json", provenance)
         if config.products.report:
             from experiments.report.html import write_report
 
             with stage("report"):
                 write_report(outcome, figures, summary, provenance, folder / "report.html")
+        files = sorted([p.name for p in folder.iterdir()] + ["manifest.json"])
+        write_json(folder / "manifest.json", provenance | {"files": files})
     return summary
 
 

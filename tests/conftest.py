@@ -37,7 +37,7 @@ def united_kingdom():
     return UNITED_KINGDOM
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compose():
     """Composes the application's configuration from overrides, as the command does."""
     from hydra import compose, initialize_config_dir

@@ -22,7 +22,6 @@ from inversion.covariance import Diagonal
 from inversion.observations import Observations
 from inversion.problem import Problem
 from transport.constants import ZERO_CELSIUS
-from transport.errors import TanhengError
 from transport.units import require_unit
 
 FIRST_YEAR, YEARS = 2011, 3
@@ -107,17 +106,6 @@ class Rows:
 
 def _load(path: str, name: str):
     return scipy.io.loadmat(NEW_ZEALAND.fetch(path), squeeze_me=True, struct_as_record=False)[name]
-
-
-def _check_selection(config: schema.NewZealandObservations) -> None:
-    for name, chosen, allowed in (("sites", config.sites, SITES), ("hours", config.hours, HOURS)):
-        if not chosen or any(c not in allowed for c in chosen) or len(set(chosen)) != len(chosen):
-            raise TanhengError(
-                f"observations.{name} cannot be used",
-                got=list(chosen),
-                expected=f"one or more of {', '.join(map(str, allowed))}, each once",
-                remedy=f"e.g. observations.{name}=[{allowed[0]}]",
-            )
 
 
 def _check_units(sources: dict) -> None:
@@ -228,7 +216,8 @@ def assemble(config: schema.Config) -> Setup:
     observations = schema.expect(config.observations, schema.NewZealandObservations, "observations", case)
     prior_config = schema.expect(config.prior, schema.NewZealandPrior, "prior", case)
     control = schema.expect(config.control, schema.RegionWeeks, "control", case)
-    _check_selection(observations)
+    schema.require_chosen("observations.sites", observations.sites, SITES)
+    schema.require_chosen("observations.hours", observations.hours, HOURS)
 
     with stage("observations and responses"):
         weeks, records = Weeks.of_years(FIRST_YEAR, YEARS), _Records()

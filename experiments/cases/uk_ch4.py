@@ -63,13 +63,7 @@ def _check_variables(data: xr.Dataset) -> None:
 
 
 def _select(data: xr.Dataset, config: schema.UnitedKingdomObservations) -> np.ndarray:
-    unknown = [s for s in config.sites if s not in SITES]
-    if unknown or not config.sites or len(set(config.sites)) != len(config.sites):
-        raise TanhengError(
-            "observations.sites cannot be used", got=list(config.sites),
-            expected=f"one or more of {', '.join(SITES)}, each once",
-            remedy="e.g. observations.sites=[MHD]",
-        )  # fmt: skip
+    schema.require_chosen("observations.sites", config.sites, SITES)
     names = data.y_site.values.astype(str)
     return np.flatnonzero(np.isin(names, config.sites))
 

@@ -47,15 +47,19 @@ class Observations:
                 expected="at least one",
                 remedy="widen the selection of sites, hours or dates",
             )
-        self._check(np.isfinite(self.values), "observed value is not finite", "finite numbers", "drop or repair them")
+        self._check(
+            np.isfinite(self.values), "an observed value is not finite", "finite numbers", "drop or repair them"
+        )
         good = np.isfinite(self.sigma) & (self.sigma > 0)
-        self._check(good, "standard uncertainty is not positive", "finite numbers > 0", "set a floor for the mismatch")
+        self._check(
+            good, "a standard uncertainty is not positive", "finite numbers > 0", "set a floor for the mismatch"
+        )
 
     def _check(self, good: np.ndarray, what: str, expected: str, remedy: str) -> None:
         if not good.all():
             where = int(np.flatnonzero(~good)[0])
             raise TanhengError(
-                f"an {what}" if what[0] in "aeiou" else f"a {what}",
+                what,
                 got=f"{int((~good).sum())} of {good.size}; first at {self.groups[where]}, {self.times[where]}: "
                 f"value {self.values[where]}, sigma {self.sigma[where]}",
                 expected=expected,

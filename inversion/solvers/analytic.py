@@ -29,6 +29,7 @@ class StatePosterior(AbstractPosterior):
     mean: Float[Array, " n"]
     result: str = eqx.field(static=True)
     factor: Float[Array, "n n"]
+    variances: Float[Array, " n"]
 
     def covariance_mv(self, v):
         """L⁻ᵀ L⁻¹ v."""
@@ -50,9 +51,8 @@ class StatePosterior(AbstractPosterior):
         return r @ self.problem.R.solve(r) + change @ self.problem.B.solve(change)
 
     def diagonal(self):
-        """Column norms of L⁻¹, squared."""
-        inverse = jsl.solve_triangular(self.factor, jnp.eye(self.mean.size), lower=True)
-        return jnp.sum(inverse**2, axis=0)
+        """Computed with the factor."""
+        return self.variances
 
 
 class ObservationPosterior(AbstractPosterior):
@@ -63,6 +63,7 @@ class ObservationPosterior(AbstractPosterior):
     result: str = eqx.field(static=True)
     BHt: Float[Array, "n m"]
     factor: Float[Array, "m m"]
+    variances: Float[Array, " n"]
 
     def covariance_mv(self, v):
         """B v − B Hᵀ S⁻¹ H B v."""
@@ -86,12 +87,8 @@ class ObservationPosterior(AbstractPosterior):
         return jnp.sum(jsl.solve_triangular(self.factor, self.problem.departure(), lower=True) ** 2)
 
     def diagonal(self):
-        """diag B − Σ (S^-½ H B)²."""
-        return self.problem.B.diagonal() - jnp.sum(self._whitened() ** 2, axis=0)
-
-    def _whitened(self):
-        """S^-½ H B, (m, n)."""
-        return jsl.solve_triangular(self.factor, self.BHt.T, lower=True)
+        """Computed with the factor."""
+        return self.variances
 
 
 @jax.jit
@@ -100,7 +97,10 @@ def _state_space(problem: Problem):
     RinvH = problem.R.solve(H)
     precision = problem.B.solve(jnp.eye(n)) + H.T @ RinvH
     factor = jnp.linalg.cholesky(0.5 * (precision + precision.T))
-    return problem.x_b + jsl.cho_solve((factor, True), RinvH.T @ problem.departure()), factor
+    mean = problem.x_b + jsl.cho_solve((factor, True), RinvH.T @ problem.departure())
+    # diag A: squared column norms of L⁻¹.
+    inverse = jsl.solve_triangular(factor, jnp.eye(n), lower=True)
+    return mean, factor, jnp.sum(inverse**2, axis=0)
 
 
 @jax.jit
@@ -109,7 +109,10 @@ def _observation_space(problem: Problem):
     BHt = problem.B.mv(H.T)
     S = H @ BHt + problem.R.mv(jnp.eye(problem.y.size))
     factor = jnp.linalg.cholesky(0.5 * (S + S.T))
-    return problem.x_b + BHt @ jsl.cho_solve((factor, True), problem.departure()), BHt, factor
+    mean = problem.x_b + BHt @ jsl.cho_solve((factor, True), problem.departure())
+    # diag A = diag B − Σ (S^-½ H B)².
+    gained = jsl.solve_triangular(factor, BHt.T, lower=True)
+    return mean, BHt, factor, problem.B.diagonal() - jnp.sum(gained**2, axis=0)
 
 
 class Analytic(AbstractSolver):
@@ -136,10 +139,10 @@ class Analytic(AbstractSolver):
         if space == "auto":
             space = "state" if problem.x_b.size <= problem.y.size else "observation"
         if space == "state":
-            mean, factor = _state_space(problem)
-            return _judged(StatePosterior(problem, mean, "successful", factor))
-        mean, BHt, factor = _observation_space(problem)
-        return _judged(ObservationPosterior(problem, mean, "successful", BHt, factor))
+            mean, factor, variances = _state_space(problem)
+            return _judged(StatePosterior(problem, mean, "successful", factor, variances))
+        mean, BHt, factor, variances = _observation_space(problem)
+        return _judged(ObservationPosterior(problem, mean, "successful", BHt, factor, variances))
 
 
 def _judged(posterior: AbstractPosterior) -> AbstractPosterior:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import schema
 from experiments.cases import city
 from experiments.outcome import evaluate
 from inversion.covariance import Diagonal
@@ -23,19 +22,9 @@ REDUCED = (
 
 
 @pytest.fixture(scope="module")
-def setup():
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from experiments.app import _register_help
-    from experiments.origin import config_directory
-
-    schema.register()
-    _register_help()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = schema.typed(compose("config", overrides=list(REDUCED)))
-    return city.assemble(config)
+def setup(compose):
+    """The reduced city, assembled once."""
+    return city.assemble(compose(*REDUCED))
 
 
 def test_the_full_chain_has_an_exact_transpose(compose):

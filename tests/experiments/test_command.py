@@ -161,6 +161,15 @@ def test_a_directory_holds_one_run_only(command, tmp_path):
     assert command(*QUICK, *LIGHT, "seed=5", "hydra.run.dir=out")[0] == 0
     assert written(tmp_path / "out") == {"summary.json", "manifest.json"}
     assert command(*QUICK, *LIGHT, "covariance.length_km=-5", "hydra.run.dir=out")[0] == 1
+    assert written(tmp_path / "out") == set()
+
+
+def test_a_directory_keeps_what_is_not_ours(command, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("mapping.png", "maps.png"):
+        (tmp_path / "out" / name).write_text("mine")
+    assert command(*QUICK, *LIGHT, "hydra.run.dir=out")[0] == 0
+    assert (tmp_path / "out" / "mapping.png").read_text() == (tmp_path / "out" / "maps.png").read_text() == "mine"
 
 
 def test_a_reused_sweep_directory_never_shows_old_numbers(command, tmp_path):

@@ -148,6 +148,7 @@ def advect(cells: int, courant: float, width: float = 0.08) -> float:
 def test_advection_is_third_order():
     errors = [advect(n, 0.5) for n in (64, 128, 256)]
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    print("orders", orders)
     assert np.all(np.abs(orders - 3.0) <= 0.3), orders
 
 
