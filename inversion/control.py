@@ -15,9 +15,10 @@ from jaxtyping import Array, Float, Int
 from inversion.covariance import AbstractCovariance
 from transport.errors import TanhengError
 from transport.linear import AbstractMap, Transpose
-from transport.sources import Sources
+from transport.sources import Boundary, Sources
 
-TARGETS = ("surface", "points", "inflow", "observation")
+SIDES = ("west", "east", "south", "north", "top")
+TARGETS = ("surface", "points", "inflow", *SIDES, "initial", "observation")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class Block:
 
     Args:
         name: unique name.
-        target: the field of `Sources` that it feeds, or "observation" for a column added to modelled observations.
+        target: the field of `Sources` or of its boundary that it feeds; "inflow" (nt,) for air that is the same all
+            around, and everywhere at the start; "observation" for a column added to modelled observations.
         base: pattern with the target's shape, in the target's unit; for "observation" an (n_obs,) pattern.
         index: integers that broadcast to base: the element of the block that scales each entry.
         mean: (size,) prior mean.
@@ -104,17 +106,20 @@ class ControlMap(AbstractMap):
 
     def mv(self, vector):
         """S x."""
-        fields = {f: jnp.zeros(s.shape, s.dtype) for f, s in _fields(self.sources).items()}
+        fields = {f: jnp.zeros(s.shape, s.dtype) for f, s in self._fields(self.sources).items()}
         for target, base, index, low, high in self._parts():
             if target in fields:
                 fields[target] += base * vector[low:high][index]
+        inflow = fields["inflow"]
+        sides = (fields[s] + inflow.reshape(-1, *(1,) * (fields[s].ndim - 1)) for s in SIDES)
         # Air at the start is air that came in: the first interval's inflow.
-        return Sources(**{**fields, "initial": fields["inflow"][0]})
+        return Sources(fields["surface"], fields["points"], Boundary(*sides), fields["initial"] + inflow[0])
 
     def mv_transposed(self, vector):
         """Sᵀ s."""
-        fields = dict(_fields(vector))
-        fields["inflow"] = fields["inflow"].at[0].add(fields.pop("initial"))
+        fields = self._fields(vector)
+        inflow = jnp.stack([fields[s].sum(axis=tuple(range(1, fields[s].ndim))) for s in SIDES]).sum(axis=0)
+        fields["inflow"] = inflow.at[0].add(jnp.sum(fields["initial"]))
         out = []
         for target, base, index, low, high in self._parts():
             part = jnp.zeros(high - low, base.dtype)
@@ -124,13 +129,17 @@ class ControlMap(AbstractMap):
             out.append(part)
         return jnp.concatenate(out)
 
+    @staticmethod
+    def _fields(sources: Sources) -> dict:
+        """Every target's array, or its structure."""
+        fields = {"surface": sources.surface, "points": sources.points, "initial": sources.initial}
+        fields |= {side: getattr(sources.boundary, side) for side in SIDES}
+        nt = sources.surface.shape[0]
+        return fields | {"inflow": jax.ShapeDtypeStruct((nt,), sources.surface.dtype)}
+
     def transpose(self) -> Transpose:
         """Sᵀ."""
         return Transpose(self)
-
-
-def _fields(sources) -> dict:
-    return {f.name: getattr(sources, f.name) for f in dataclasses.fields(sources)}
 
 
 def observation_columns(blocks: list[Block], n_observations: int) -> np.ndarray:

@@ -1,52 +1,99 @@
-"""A one-dimensional linear sweep as five bands, and its transpose as five bands.
+"""A linear one-dimensional sweep as bands, and its transpose as bands of the same kernel.
 
-    q'_i = Σ_{k=-2..2} W_k,i q_{i+k}          (Wᵀ)_k,i = W_{-k, i+k}
+Tracer M = m q and air m leave and enter through faces, D holding the fluxes as weights of the mixing ratios around:
 
-A cell outside the domain holds the inflow value b. Bands are computed once per meteorological interval, so one kernel
-applies every scheme, forward and transposed.
+    M' = M − D q,      m' = m − D 1,      (D q)_i = Σ_k D_k,i q_{i+k}          (k = −r … r)
+
+so that, with the row sums taken out, a uniform field stays uniform to the last bit:
+
+    forward   q'_i = q_i − Σ_{k≠0} D_k,i (q_{i+k} − q_i) / m'_i
+
+The dual of M is μ = ∂J/∂M. What leaves one cell enters another, so the columns of D sum to zero and the dual has the
+very same form with the transposed bands T_k,i = D_{−k,i+k} and the air *before* the sweep:
+
+    dual      μ_i = μ'_i − Σ_{k≠0} T_k,i (μ'_{i+k} − μ'_i) / m_i
+
+Beyond each edge lies one outer cell: it holds the inflow value going forward, and zero going back (what leaves is
+gone). Bands depend on the meteorology alone and are computed once per interval.
 """
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-REACH = 2
 
-
-def _padded(field: Array, axis: int, outside) -> Array:
+def _shifted(field: Array, reach: int, axis: int) -> list[Array]:
+    """The field moved by −r … r along axis, zero beyond the edges."""
+    n = field.shape[axis]
     config = [(0, 0, 0)] * field.ndim
-    config[axis] = (REACH, REACH, 0)
-    return jax.lax.pad(field, jnp.asarray(outside, field.dtype), config)
+    config[axis] = (reach, reach, 0)
+    padded = jax.lax.pad(field, jnp.zeros((), field.dtype), config)
+    return [jax.lax.slice_in_dim(padded, k, k + n, axis=axis) for k in range(2 * reach + 1)]
 
 
-def apply(bands: Float[Array, "5 nz ny nx"], q: Float[Array, "nz ny nx"], axis: int, outside) -> Array:
-    """W q along axis, with the inflow value `outside` beyond the edges.
+def _edge(field: Array, axis: int, last: bool) -> Array:
+    """The cells at one edge, without the axis."""
+    return jax.lax.index_in_dim(field, -1 if last else 0, axis, keepdims=False)
 
-    The barrier keeps XLA from fusing one sweep into the next: on CPU it would evaluate the first one five times.
+
+def _add_edge(field: Array, value: Array, axis: int, last: bool) -> Array:
+    index: list = [slice(None)] * field.ndim
+    index[axis] = -1 if last else 0
+    return field.at[tuple(index)].add(value)
+
+
+class Bands(eqx.Module):
+    """Bands k = −r…−1, 1…r of D (or of its transpose) along one axis.
+
+    Args:
+        off: 2r arrays (nz, ny, nx), mol.
+        axis: 0 vertical, 1 south to north, 2 west to east.
     """
-    n, padded = q.shape[axis], _padded(q, axis, outside)
-    total = bands[0] * jax.lax.slice_in_dim(padded, 0, n, axis=axis)
-    for k in range(1, 2 * REACH + 1):
-        total = total + bands[k] * jax.lax.slice_in_dim(padded, k, k + n, axis=axis)
-    return jax.lax.optimization_barrier(total)
 
+    off: tuple[Float[Array, "nz ny nx"], ...]
+    axis: int = eqx.field(static=True)
 
-def transpose(bands: Float[Array, "5 nz ny nx"], axis: int) -> Float[Array, "5 nz ny nx"]:
-    """The bands of Wᵀ: what leaves the domain is dropped here and returned by `outside_cotangent`."""
-    n = bands.shape[axis + 1]
-    flipped = []
-    for k in range(2 * REACH + 1):
-        padded = _padded(bands[2 * REACH - k], axis, 0.0)
-        flipped.append(jax.lax.slice_in_dim(padded, k, k + n, axis=axis))
-    return jnp.stack(flipped)
+    @property
+    def reach(self) -> int:
+        """r."""
+        return len(self.off) // 2
 
+    def apply(self, field: Float[Array, "nz ny nx"], air: Float[Array, "nz ny nx"], outer=None) -> Array:
+        """One sweep: forward with the air after it, dual with the air before it.
 
-def outside_cotangent(bands: Float[Array, "5 nz ny nx"], cotangent: Float[Array, "nz ny nx"], axis: int) -> Array:
-    """Derivative of ⟨λ, W q⟩ with respect to the inflow value: the weights that fall outside, times λ."""
-    n = cotangent.shape[axis]
-    total = jnp.zeros((), cotangent.dtype)
-    for k in range(1, REACH + 1):
-        for band, start in ((bands[REACH - k], 0), (bands[REACH + k], n - k)):
-            edge = jax.lax.slice_in_dim(band, start, start + k, axis=axis)
-            total += jnp.sum(edge * jax.lax.slice_in_dim(cotangent, start, start + k, axis=axis))
-    return total
+        The barrier keeps XLA from fusing one sweep into the next: on CPU it would evaluate the first one 2r + 1 times.
+
+        Args:
+            field: q, or μ'.
+            air: m', or m.
+            outer: values of the two outer cells, each without the axis; None for zero.
+        """
+        shifted = _shifted(field, self.reach, self.axis)
+        del shifted[self.reach]
+        total = sum(band * (near - field) for band, near in zip(self.off, shifted, strict=True))
+        result = field - total / air
+        if outer is not None:
+            for value, last in zip(outer, (False, True), strict=True):
+                gain = -self.facing(last) * value / _edge(air, self.axis, last)
+                result = _add_edge(result, gain, self.axis, last)
+        return jax.lax.optimization_barrier(result)
+
+    def facing(self, last: bool) -> Array:
+        """The band that couples the edge cells to their outer cell: −(inflow) forward, −(outflow) transposed."""
+        return _edge(self.off[self.reach if last else self.reach - 1], self.axis, last)
+
+    def transpose(self, outflow: tuple[Array, Array]) -> "Bands":
+        """T, with the air that leaves to the two outer cells, mol ≥ 0, each without the axis."""
+        r, n, axis = self.reach, self.off[0].shape[self.axis], self.axis
+        flipped = []
+        for k in (*range(-r, 0), *range(1, r + 1)):
+            band = self.off[r - k if k > 0 else r - k - 1]  # D_{−k}: the list has no middle
+            config = [(0, 0, 0)] * band.ndim
+            config[axis] = (max(-k, 0), max(k, 0), 0)
+            padded = jax.lax.pad(band, jnp.zeros((), band.dtype), config)
+            start = max(k, 0)
+            flipped.append(jax.lax.slice_in_dim(padded, start, start + n, axis=axis))
+        flipped[r - 1] = _add_edge(flipped[r - 1], -outflow[0], axis, last=False)
+        flipped[r] = _add_edge(flipped[r], -outflow[1], axis, last=True)
+        return Bands(tuple(flipped), axis)

@@ -1,11 +1,6 @@
-"""T: sources and inflow in, hourly mean mole fraction out. Strang-split, linear, mass conserving, exact adjoint.
+"""T: sources and boundary in, mean mole fraction of every interval out. Linear, mass conserving, exact adjoint."""
 
-One step over Δt is symmetric about the vertical solve, where sources enter:
-
-    q ← X(Δt/2) q;   q ← Y(Δt/2) q;   q ← Z(Δt)⁻¹ (q + s Δt/m);   q ← Y(Δt/2) q;   q ← X(Δt/2) q
-"""
-
-import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,239 +8,257 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from transport.errors import TanhengError
-from transport.eulerian import banded, third_order, vertical
-from transport.linear import AbstractMap, Transpose
+from transport.eulerian.plan import Plan, make_plan
+from transport.eulerian.schemes import AbstractLinearScheme, AbstractScheme
+from transport.eulerian.schemes.ppm import PPM
+from transport.eulerian.step import Column, Outer, Step, make_step
+from transport.linear import AbstractMap, Transpose, apply_registered
 from transport.meteorology import Meteorology
-from transport.sources import Injection, Sources
-
-X, Y = 2, 1
-MOST_STEPS = 1000
-
-
-class _Step(eqx.Module):
-    """Coefficients of one interval."""
-
-    x_first: Float[Array, "5 nz ny nx"]
-    y_first: Float[Array, "5 nz ny nx"]
-    factors: vertical.Tridiagonal
-    y_last: Float[Array, "5 nz ny nx"]
-    x_last: Float[Array, "5 nz ny nx"]
-    gain: Float[Array, "nz ny nx"]  # Δt / air at the vertical stage: ppm per µmol s-1
-
-    def forward(self, q, source, inflow):
-        q = banded.apply(self.x_first, q, X, inflow)
-        q = banded.apply(self.y_first, q, Y, inflow)
-        q = self.factors.solve(q + self.gain * source)
-        q = banded.apply(self.y_last, q, Y, inflow)
-        return banded.apply(self.x_last, q, X, inflow)
-
-    def flipped(self):
-        """The bands of the transposed sweeps, computed once per interval."""
-        return (
-            banded.transpose(self.x_last, X),
-            banded.transpose(self.y_last, Y),
-            banded.transpose(self.y_first, Y),
-            banded.transpose(self.x_first, X),
-        )
-
-    def backward(self, flipped, q):
-        """Cotangents of (q, source, inflow) from that of the step's result."""
-        inflow = banded.outside_cotangent(self.x_last, q, X)
-        q = banded.apply(flipped[0], q, X, 0.0)
-        inflow += banded.outside_cotangent(self.y_last, q, Y)
-        q = self.factors.solve_transposed(banded.apply(flipped[1], q, Y, 0.0))
-        source = self.gain * q
-        inflow += banded.outside_cotangent(self.y_first, q, Y)
-        q = banded.apply(flipped[2], q, Y, 0.0)
-        inflow += banded.outside_cotangent(self.x_first, q, X)
-        return banded.apply(flipped[3], q, X, 0.0), source, inflow
-
-
-def _enough_steps(meteorology: Meteorology, max_courant: float) -> int:
-    """The fewest steps per interval whose sweeps all stay within max_courant.
-
-    Raises:
-        TanhengError: more than `MOST_STEPS` would be needed.
-    """
-    steps = 1
-    while steps <= MOST_STEPS:
-        worst = split_courant(meteorology, steps)
-        if worst <= max_courant:
-            return steps
-        # Not proportional: the air that a sweep meets depends on the sweeps before it, so look again.
-        steps = max(steps + 1, math.ceil(steps * min(worst / max_courant, 2.0)) - 1)
-    raise TanhengError(
-        "transport needs too many steps",
-        got=f"more than {MOST_STEPS} per interval of {meteorology.interval:.0f} s",
-        expected=f"at most {MOST_STEPS}",
-        remedy="check the wind and the cell size, or raise transport.max_courant towards 1",
-    )
-
-
-@jax.jit
-def _split_courant(meteorology: Meteorology, half):
-
-    def of_interval(fluxes):
-        x, y, z = fluxes
-        moved_x, moved_y = x * half, y * half
-        air, worst = meteorology.air, jnp.zeros(())
-        for moved, axis in ((moved_x, X), (moved_y, Y), (2 * half * z, 0), (moved_y, Y), (moved_x, X)):
-            if axis != 0:  # the vertical solve is implicit and has no limit
-                worst = jnp.maximum(worst, jnp.max(third_order.courant(air, moved, axis)))
-            air = air - jnp.diff(moved, axis=axis)
-            # Air that runs out has no Courant number that would be allowed.
-            worst = jnp.where(jnp.min(air) > 0, worst, jnp.inf)
-        return worst
-
-    return jnp.max(jax.lax.map(of_interval, (meteorology.flux_x, meteorology.flux_y, meteorology.flux_z)))
-
-
-def split_courant(meteorology: Meteorology, steps: int) -> float:
-    """Largest Courant number that any sweep meets, in the air the sweeps before it left; inf if a cell runs dry."""
-    return float(_split_courant(meteorology, 0.5 * meteorology.interval / steps))
-
-
-@jax.custom_batching.custom_vmap
-def _count_active(vector):
-    """Number of leading intervals up to the last one with a non-zero entry."""
-    active = jnp.any(vector != 0, axis=(1, 2, 3))
-    return jnp.max(jnp.where(active, jnp.arange(1, vector.shape[0] + 1), 0))
-
-
-@_count_active.def_vmap
-def _count_active_of_batch(_size, _batched, vectors):
-    """One count for the whole batch: receptors march back together, so the loop and its coefficients stay shared."""
-    return _count_active(jnp.any(vectors != 0, axis=0)), False
+from transport.mixing import Columns, Sinks
+from transport.sources import Boundary, Injection, Sources
 
 
 class EulerianTransport(AbstractMap):
-    """C = T(sources): hourly mean dry mole fraction in ppm, shape (nt, nz, ny, nx).
+    """C = T(sources): mean dry mole fraction of every interval in ppm, shape (nt, nz, ny, nx).
+
+    The transpose is written out, not taped, and JAX's `vjp` and `linear_transpose` use it: neither time nor memory of a
+    derivative with respect to sources depends on a stored trajectory. Derivatives with respect to the meteorology
+    (replace the field with `eqx.tree_at`) are taken by reverse mode with one checkpoint per interval.
 
     Args:
-        meteorology: air, mass fluxes and exchange.
+        meteorology: air, mass fluxes and mixing.
         areas: (ny, nx) cell areas, m2.
-        injection: where the point sources release.
-        max_courant: largest Courant number of one sweep; decides the number of steps per interval.
+        injection: where the point sources release; none by default.
+        scheme: of advection; PPM without limiter by default.
+        sinks: first-order losses, if any.
+        columns: layers of air, needed where `sinks` deposit.
+        max_courant: largest Courant number of one sweep; decides steps and sub-sweeps.
 
     Raises:
-        TanhengError: a non-positive `max_courant`, or one beyond the stability limit of 1.
+        TanhengError: `max_courant` outside 0…1, or point sources outside the model.
     """
 
     meteorology: Meteorology
     areas: Float[Array, "ny nx"]
     injection: Injection
-    steps: int = eqx.field(static=True)
+    decay: Float[Array, "nt ..."] | None
+    deposition: Float[Array, "nt ny nx"] | None
+    scheme: AbstractScheme
+    plan: Plan
 
-    def __init__(self, meteorology: Meteorology, areas, injection: Injection, max_courant: float = 0.8):
+    def __init__(
+        self,
+        meteorology: Meteorology,
+        areas: Any,
+        injection: Injection | None = None,
+        scheme: AbstractScheme | None = None,
+        sinks: Sinks | None = None,
+        columns: Columns | None = None,
+        max_courant: float = 0.9,
+    ):
         if not 0.0 < max_courant <= 1.0:
             raise TanhengError(
                 "transport.max_courant is outside the stable range",
                 got=max_courant,
                 expected="0 < max_courant ≤ 1",
-                remedy="use the default 0.8",
+                remedy="use the default 0.9",
             )
-        injection.check(meteorology.air.shape)
+        shape, dtype = meteorology.air.shape[1:], meteorology.air.dtype
+        injection = injection or Injection.none(shape[0])
+        injection.check(shape)
         self.meteorology = meteorology
-        self.areas = jnp.asarray(areas)
-        self.injection = injection
-        self.steps = _enough_steps(meteorology, max_courant)
+        self.areas = jnp.asarray(areas, dtype)
+        # As JAX arrays, so that the operator's leaves are all of one kind.
+        self.injection = jax.tree.map(jnp.asarray, injection)
+        self.decay, self.deposition = _losses(sinks, columns, meteorology)
+        self.scheme = scheme or PPM()
+        self.plan = make_plan(meteorology, max_courant)
 
     @property
     def seconds(self) -> float:
         """Length of a step, s."""
-        return self.meteorology.interval / self.steps
+        return self.meteorology.interval / self.plan.steps
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the scheme is linear; only then is there a transpose."""
+        return isinstance(self.scheme, AbstractLinearScheme)
 
     def in_structure(self):
         """`Sources` of this operator's shape."""
-        nt, _, ny, nx = self.meteorology.shape
+        nt, nz, ny, nx = self.meteorology.shape
         dtype = self.meteorology.air.dtype
-        return Sources(
-            surface=jax.ShapeDtypeStruct((nt, ny, nx), dtype),  # type: ignore[arg-type]
-            points=jax.ShapeDtypeStruct((nt, len(self.injection.row)), dtype),  # type: ignore[arg-type]
-            inflow=jax.ShapeDtypeStruct((nt,), dtype),  # type: ignore[arg-type]
-            initial=jax.ShapeDtypeStruct((), dtype),  # type: ignore[arg-type]
-        )
+
+        def field(*shape):
+            return jax.ShapeDtypeStruct(shape, dtype)
+
+        west, south, top = field(nt, nz, ny), field(nt, nz, nx), field(nt, ny, nx)
+        points = field(nt, self.injection.row.shape[0])
+        return Sources(top, points, Boundary(west, west, south, south, top), field(nz, ny, nx))  # type: ignore[arg-type]
 
     def out_structure(self):
         """(nt, nz, ny, nx) ppm."""
         return jax.ShapeDtypeStruct(self.meteorology.shape, self.meteorology.air.dtype)
 
-    def _step(self, t) -> _Step:
-        """Coefficients of interval t; the air returns to its start because density is steady."""
-        met, half = self.meteorology, 0.5 * self.seconds
-        moved_x, moved_y, moved_z = met.flux_x[t] * half, met.flux_y[t] * half, met.flux_z[t] * self.seconds
-        x_first, air = third_order.sweep_bands(met.air, moved_x, X)
-        y_first, air = third_order.sweep_bands(air, moved_y, Y)
-        gain = self.seconds / air
-        factors, air = vertical.factorise(air, moved_z, met.exchange[t] * self.seconds)
-        y_last, air = third_order.sweep_bands(air, moved_y, Y)
-        x_last, _ = third_order.sweep_bands(air, moved_x, X)
-        return _Step(x_first, y_first, factors, y_last, x_last, gain)
+    def step(self, t: Array) -> Step:
+        """Coefficients of interval t."""
+        met, seconds = self.meteorology, self.seconds
 
-    def _release(self, surface, points):
-        """Sources of one interval on cells, µmol s-1."""
-        source = jnp.zeros(self.meteorology.air.shape, self.meteorology.air.dtype)
-        source = source.at[0].add(surface * self.areas)
-        return source.at[:, self.injection.row, self.injection.column].add(self.injection.profile.T * points)
+        def per_step(rate):
+            return None if rate is None else rate[t] * seconds
 
-    def _release_transposed(self, source):
-        points = source[:, self.injection.row, self.injection.column]
-        return source[0] * self.areas, jnp.sum(self.injection.profile.T * points, axis=0)
+        survival = None if self.decay is None else jnp.exp(-self.decay[t] * seconds)
+        column = Column(met.mixing.exchange[t] * seconds, per_step(met.mixing.updraft), per_step(self.deposition), None)
+        fluxes = (met.flux_x[t], met.flux_y[t], met.flux_z[t])
+        return make_step(met.air[t], met.air[t + 1], fluxes, column, seconds, self.plan, self.scheme, survival)
 
-    @eqx.filter_jit
-    def mv(self, vector: Sources) -> Float[Array, "nt nz ny nx"]:
-        """T v: march forward; the mean of an interval is the trapezoidal rule over its steps."""
+    def release(self, t: Array, surface: Array, points: Array) -> Array:
+        """What sources put into the cells during one step of interval t, µmol."""
+        met = self.meteorology
+        ground = surface * self.areas
+        if met.mixing.release is None:
+            source = jnp.zeros(met.air.shape[1:], met.air.dtype).at[0].add(ground)
+        else:
+            source = met.mixing.release[t] * ground
+        source = source.at[:, self.injection.row, self.injection.column].add(self.injection.profile.T * points)
+        return source * self.seconds
 
-        def interval(q, per_hour):
-            t, surface, points, inflow = per_hour
-            step, source = self._step(t), self._release(surface, points)
+    def _release_transposed(self, t: Array, source: Array) -> tuple[Array, Array]:
+        source = source * self.seconds
+        share = self.meteorology.mixing.release
+        ground = source[0] if share is None else jnp.sum(share[t] * source, axis=0)
+        points = jnp.sum(self.injection.profile.T * source[:, self.injection.row, self.injection.column], axis=0)
+        return ground * self.areas, points
 
-            def inner(carry, _):
+    # --- the two marches ----------------------------------------------------------------------------------------------
+    def forward(self, vector: Sources) -> Float[Array, "nt nz ny nx"]:
+        """T v step by step; the mean of an interval is the trapezoidal rule over its steps."""
+
+        @jax.checkpoint
+        def interval(q, per_interval):
+            t, surface, points, boundary = per_interval
+            step, source, outer = self.step(t), self.release(t, surface, points), outer_of(boundary)
+
+            def inner(carry, n):
                 q, mean = carry
-                new = step.forward(q, source, inflow)
+                new = step.forward(q, n, source, outer)
                 return (new, mean + 0.5 * (q + new)), None
 
-            (q, mean), _ = jax.lax.scan(inner, (q, jnp.zeros_like(q)), None, length=self.steps)
-            return q, mean / self.steps
+            steps = jnp.arange(self.plan.steps, dtype=q.dtype)
+            (q, mean), _ = jax.lax.scan(inner, (q, jnp.zeros_like(q)), steps)
+            return q, mean / self.plan.steps
 
-        hours = jnp.arange(self.meteorology.shape[0])
-        start = jnp.full(self.meteorology.air.shape, vector.initial)
-        return jax.lax.scan(interval, start, (hours, vector.surface, vector.points, vector.inflow))[1]
+        times = jnp.arange(self.meteorology.shape[0])
+        return jax.lax.scan(interval, vector.initial, (times, vector.surface, vector.points, vector.boundary))[1]
 
-    @eqx.filter_jit
-    def mv_transposed(self, vector: Float[Array, "nt nz ny nx"]) -> Sources:
-        """Tᵀ v: march backward from the last interval that holds a non-zero cotangent; before it all is zero."""
-        nt, _, ny, nx = self.meteorology.shape
-        dtype = vector.dtype
-        last = _count_active(vector)
+    def backward(self, vectors: Float[Array, "b nt nz ny nx"]) -> Sources:
+        """Tᵀ of a batch: from the last interval that holds a non-zero cotangent back; before it all is zero.
+
+        On a CPU each receptor marches through an interval alone, so that its field stays in the cache; all share the
+        coefficients. On a GPU they march abreast.
+        """
+        self._require_linear()
+        batch, nt = vectors.shape[:2]
+        active = jnp.any(vectors != 0, axis=(0, 2, 3, 4))
+        last = jnp.max(jnp.where(active, jnp.arange(1, nt + 1), 0))
+        over_batch = _one_by_one if jax.default_backend() == "cpu" else jax.vmap
 
         def interval(n, carry):
             t = last - 1 - n
-            q, out = carry
-            step, mean = self._step(t), 0.5 * vector[t] / self.steps
+            mu, out = carry
+            step = self.step(t)
             flipped = step.flipped()
 
-            def inner(_, carry):
-                q, source, inflow = carry
-                q, to_source, to_inflow = step.backward(flipped, q + mean)
-                return q + mean, source + to_source, inflow + to_inflow
+            def one(mu, cotangent):
+                mu, source, outer = self._interval_back(step, flipped, mu, cotangent / self.plan.steps)
+                return mu, (*self._release_transposed(t, source), outer)
 
-            start = (q, jnp.zeros_like(q), jnp.zeros((), dtype))
-            q, source, inflow = jax.lax.fori_loop(0, self.steps, inner, start)
-            surface, points = self._release_transposed(source)
-            return q, Sources(
-                out.surface.at[t].set(surface), out.points.at[t].set(points), out.inflow.at[t].set(inflow), out.initial
+            mu, (surface, points, outer) = over_batch(one)(mu, vectors[:, t])
+            boundary = Boundary(outer.x[0], outer.x[1], outer.y[0], outer.y[1], outer.z[1])
+            here = (surface, points, boundary)
+            whole = (out.surface, out.points, out.boundary)
+            surface, points, boundary = jax.tree.map(lambda all_, one: all_.at[:, t].set(one), whole, here)
+            return mu, Sources(surface, points, boundary, out.initial)
+
+        zero = jax.tree.map(lambda s: jnp.zeros((batch, *s.shape), s.dtype), self.in_structure())
+        mu, out = jax.lax.fori_loop(0, last, interval, (zero.initial, zero))
+        return Sources(out.surface, out.points, out.boundary, mu * self.meteorology.air[0])
+
+    def _interval_back(self, step: Step, flipped, mu: Array, mean: Array) -> tuple[Array, Array, Outer]:
+        """μ through the steps of one interval, collecting the cotangents of source and outer values.
+
+        μ is the derivative with respect to tracer mass: a cotangent of the mixing ratio enters it divided by the air.
+        """
+        steps = self.plan.steps
+
+        def inner(carry, n):
+            mu, source, outer = carry
+            # q after step n counts ½ in the trapezoid that ends here and ½ in the one that begins.
+            weight = jnp.where(n == steps - 1, 0.5, 1.0).astype(mu.dtype)
+            mu = mu + weight * mean / step.air_at(0, n + 1)
+            mu, to_source, to_outer = step.dual(flipped, mu, n)
+            return (mu, source + to_source, jax.tree.map(jnp.add, outer, to_outer)), None
+
+        nz, ny, nx = mu.shape
+        x, y, z = (jnp.zeros(shape, mu.dtype) for shape in ((nz, ny), (nz, nx), (ny, nx)))
+        start = (mu, jnp.zeros_like(mu), Outer((x, x), (y, y), (z, z)))
+        numbers = jnp.arange(steps, dtype=mu.dtype)
+        (mu, source, outer), _ = jax.lax.scan(inner, start, numbers, reverse=True)
+        return mu + 0.5 * mean / step.air_at(0, jnp.zeros((), mu.dtype)), source, outer
+
+    def _require_linear(self) -> None:
+        if not self.is_linear:
+            raise TanhengError(
+                f"{type(self.scheme).__name__} has no transpose",
+                got="a limited scheme, whose weights follow the field",
+                expected="a linear scheme: upwind, third_order, fifth_order, seventh_order or ppm",
+                remedy="choose transport.scheme=ppm, or use jax.vjp at a state for the tangent's transpose",
             )
 
-        zero = Sources(
-            surface=jnp.zeros((nt, ny, nx), dtype),
-            points=jnp.zeros((nt, len(self.injection.row)), dtype),
-            inflow=jnp.zeros((nt,), dtype),
-            initial=jnp.zeros((), dtype),
-        )
-        q, out = jax.lax.fori_loop(0, last, interval, (jnp.zeros(self.meteorology.air.shape, dtype), zero))
-        return eqx.tree_at(lambda s: s.initial, out, jnp.sum(q))
+    @eqx.filter_jit
+    def mv(self, vector: Sources) -> Float[Array, "nt nz ny nx"]:
+        """T v."""
+        return apply_registered(self, vector) if self.is_linear else self.forward(vector)
+
+    @eqx.filter_jit
+    def mv_transposed(self, vector: Float[Array, "nt nz ny nx"]) -> Sources:
+        """Tᵀ v."""
+        self._require_linear()
+        return apply_registered(self, vector, transposed=True)
 
     def transpose(self) -> Transpose:
         """Tᵀ."""
         return Transpose(self)
+
+
+def _losses(sinks: Sinks | None, columns: Columns | None, met: Meteorology) -> tuple[Array | None, Array | None]:
+    """λ (nt, 1 or nz, …) in s-1 and the air cleaned by the ground (nt, ny, nx) in mol s-1; None where there is none."""
+    if sinks is None:
+        return None, None
+    (nt, _, ny, nx), dtype = met.shape, met.air.dtype
+    rate = deposition = None
+    if sinks.rate is not None:
+        rate = jnp.asarray(sinks.rate, dtype)
+        rate = jnp.broadcast_to(rate, jnp.broadcast_shapes(rate.shape, (nt, 1, 1, 1)))
+    if sinks.deposition_velocity is not None:
+        if columns is None:
+            raise TanhengError(
+                "deposition needs the heights of the layers",
+                got="columns=None",
+                expected="transport.mixing.Columns",
+                remedy="give the columns that belong to the meteorology",
+            )
+        cleaned = sinks.deposition(columns)
+        assert cleaned is not None
+        deposition = jnp.broadcast_to(cleaned, (nt, ny, nx)).astype(dtype)
+    return rate, deposition
+
+
+def _one_by_one(function):
+    return lambda *arguments: jax.lax.map(lambda one: function(*one), arguments)
+
+
+def outer_of(boundary: Boundary) -> Outer:
+    """Values of one interval around the domain; nothing enters through the ground."""
+    ground = jnp.zeros_like(boundary.top)
+    return Outer((boundary.west, boundary.east), (boundary.south, boundary.north), (ground, boundary.top))

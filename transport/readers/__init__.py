@@ -1,1 +1,1 @@
-"""Readers and generators of meteorology: each returns a `Meteorology`."""
+"""Readers of meteorology: files in, `Analysis` or `Weather` out; and the generated basin."""

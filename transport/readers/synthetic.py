@@ -9,6 +9,7 @@ from transport.constants import SECONDS_PER_HOUR
 from transport.errors import TanhengError
 from transport.grid import Grid, Levels
 from transport.meteorology import Meteorology, vertical_flux
+from transport.mixing import Mixing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,13 +103,13 @@ def basin_meteorology(grid: Grid, levels: Levels, basin: Basin) -> Meteorology:
     density = 0.5 * (per_area[1:] / thickness[1:] + per_area[:-1] / thickness[:-1])  # mol m-3 at inner faces
     conductance = eddy_diffusivity(inner, height) * density / np.diff(levels.centres)  # mol m-2 s-1
     exchange = conductance[:, :, None, None] * grid.areas
+    shape = (levels.count, *grid.shape)
     return Meteorology(
-        air=jnp.asarray(per_area[:, None, None] * grid.areas),
+        air=jnp.broadcast_to(jnp.asarray(per_area[:, None, None] * grid.areas), (basin.hours + 1, *shape)),
         flux_x=jnp.asarray(flux_x),
         flux_y=jnp.asarray(flux_y),
         flux_z=jnp.asarray(vertical_flux(flux_x, flux_y)),
-        exchange=jnp.asarray(exchange),
-        mixing_height=jnp.asarray(height),
+        mixing=Mixing(jnp.asarray(exchange)),
         interval=SECONDS_PER_HOUR,
     )
 
