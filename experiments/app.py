@@ -83,13 +83,16 @@ def run(resolved) -> None:
         "overrides": list(hydra.overrides.task),
     }
     console.print(f"[bold]tanheng[/] {' '.join(identity['overrides'])} → {directory}", soft_wrap=True, markup=True)
+    tasks.require_offered(config)
     if isinstance(config.task, schema.Check):
         tasks.check(config, directory)
         return
-    summary = tasks.invert(config, resolved, identity, directory, started)
-    from experiments.headline import headline
+    from experiments.headline import headline, simulation_headline
 
-    for line in headline(summary):
+    simulated = isinstance(config.task, schema.Simulate)
+    perform, tell = (tasks.simulate, simulation_headline) if simulated else (tasks.invert, headline)
+    summary = perform(config, resolved, identity, directory, started)
+    for line in tell(summary):
         console.print(f"  {line}", soft_wrap=True)
     console.print(
         f"  {directory / 'report.html' if config.products.report else directory / 'summary.json'}", soft_wrap=True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.numbers import number, value_place, with_uncertainty
+from experiments.numbers import number, rounded, value_place, with_uncertainty
 
 
 def headline(summary: dict[str, Any]) -> list[str]:
@@ -25,3 +25,31 @@ def headline(summary: dict[str, Any]) -> list[str]:
         f"RMSE {fit['rmse_prior']:.1f} → {fit['rmse_posterior']:.1f} {fit['unit']}"
     )
     return [text, quality]
+
+
+def simulation_headline(summary: dict[str, Any]) -> list[str]:
+    """Sentences on a forward run: what was emitted, where it is, and how it compares with soundings."""
+    tag = "SYNTHETIC release, real weather: " if summary["synthetic"] else ""
+    total, column, budget = summary["emission_total"], summary["column_enhancement"], summary["budget"]
+    unit = budget["unit"]
+    lines = [
+        f"{tag}{summary['title']}: {rounded(total['value'])} {total['unit']} emitted on the mean of {summary['hours']:g} h; "
+        f"column up to {rounded(column['max'])} {column['unit']} above the inflow of "
+        f"{rounded_to(summary['inflow']['value'])} {column['unit']}",
+        f"budget: emitted {rounded(budget['emitted'])} {unit}, of which "
+        f"{rounded(budget['emission_in_the_domain_at_the_end'])} {unit} are in the domain at the end; "
+        f"closure {budget['closure']:.0e}",
+    ]
+    fit = summary["soundings"]
+    if fit is not None:
+        lines.append(
+            f"{fit['n']} soundings ({sum(fit['dropped'].values())} dropped): observed "
+            f"{fit['observed_mean']:.1f} ± {fit['observed_sd']:.1f}, modelled {fit['modelled_mean']:.1f} ± "
+            f"{fit['modelled_sd']:.1f} ppb (standard deviation over soundings), r = {fit['correlation']:.2f}"
+        )
+    return lines
+
+
+def rounded_to(value: float) -> str:
+    """One decimal."""
+    return number(value, -1)

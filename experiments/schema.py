@@ -5,6 +5,7 @@ The values of a case live in `configs/`; here are the names, the types and the l
 
 import dataclasses
 import enum
+import itertools
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -39,6 +40,11 @@ class Task:
 @dataclass
 class Invert(Task):
     """Estimate emissions and write every product."""
+
+
+@dataclass
+class Simulate(Task):
+    """Carry the prior forward: fields, budget, modelled soundings; nothing is estimated."""
 
 
 @dataclass
@@ -85,6 +91,75 @@ class UnitedKingdomCase(Case):
     """ACRG test case: CH4, March 2014, 68 × 78 cells."""
 
 
+class BowenDate(enum.Enum):
+    """Days for which the data set holds weather, prior and soundings."""
+
+    december = "2022-12-07"
+    july = "2022-07-22"
+
+
+@dataclass
+class BowenBasinCase(Case):
+    """Coal field of Queensland: one day of CH4 on the cells of a WRF run."""
+
+    date: BowenDate = BowenDate.december
+    utc_offset: float = 10.0
+
+    def __post_init__(self):
+        _require(abs(self.utc_offset) <= 14, "case.utc_offset", self.utc_offset, "−14…14 h")
+
+
+@dataclass
+class PlumeCase(Case):
+    """A source of one's own in the weather that a file brings.
+
+    The grid is that of the points of the analysis (`spacing_km=0`), or cells of `spacing_km` in `crs` (default: an
+    equal-area projection centred on the source) within `extent_km`, west, east, south, north.
+    """
+
+    title: str = "Plume of a single source"
+    species: str = "tracer"
+    longitude: float = MISSING
+    latitude: float = MISSING
+    release_kg_s: float = 0.0
+    molar_mass_g_mol: float = MISSING
+    catalogue_ids: list[str] = field(default_factory=list)
+    height_m: list[float] = field(default_factory=lambda: [0.0, 100.0])
+    shares: list[float] = field(default_factory=list)
+    start_hour: float = 0.0
+    release_hours: float | None = None
+    half_life_h: float | None = None
+    deposition_cm_s: float | None = None
+    inflow_ppb: float = 0.0
+    utc_offset: float = 0.0
+    spacing_km: float = 0.0
+    crs: str = ""
+    extent_km: list[float] = field(default_factory=list)
+
+    def __post_init__(self):
+        _require(abs(self.longitude) <= 360, "case.longitude", self.longitude, "−360…360°")
+        _require(abs(self.latitude) <= 90, "case.latitude", self.latitude, "−90…90°")
+        _positive(self, "case", "molar_mass_g_mol")
+        for name in ("release_kg_s", "start_hour", "inflow_ppb", "spacing_km"):
+            _require(getattr(self, name) >= 0, f"case.{name}", getattr(self, name), "≥ 0")
+        for name in ("half_life_h", "release_hours"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"case.{name}", value, "> 0 h, or null")
+        loss = self.deposition_cm_s
+        _require(loss is None or loss >= 0, "case.deposition_cm_s", loss, "≥ 0 cm/s, or null")
+        _require(abs(self.utc_offset) <= 14, "case.utc_offset", self.utc_offset, "−14…14 h")
+        heights = self.height_m
+        rising = len(heights) >= 2 and heights[0] >= 0 and all(a < b for a, b in itertools.pairwise(heights))
+        _require(rising, "case.height_m", heights, "at least two increasing heights above ground in m")
+        if self.shares:
+            fits = len(self.shares) == len(heights) - 1 and min(self.shares) >= 0 and sum(self.shares) > 0
+            _require(fits, "case.shares", self.shares, f"{len(heights) - 1} shares ≥ 0, one per layer of case.height_m")
+        if self.spacing_km:
+            w_e_s_n = self.extent_km
+            fits = len(w_e_s_n) == 4 and w_e_s_n[0] < w_e_s_n[1] and w_e_s_n[2] < w_e_s_n[3]
+            _require(fits, "case.extent_km", w_e_s_n, "[west, east, south, north] in km, increasing")
+
+
 # --- meteorology ------------------------------------------------------------------------------------------------------
 @dataclass
 class Meteorology:
@@ -117,17 +192,125 @@ class BasinMeteorology(Meteorology):
         _require(heights[0] <= heights[1], "meteorology.mixing_height_night…mixing_height_day", heights, "night ≤ day")
 
 
+@dataclass
+class FileMeteorology(Meteorology):
+    """Weather read from files: paths in the data folder (or absolute), window in UTC, lowest layers to keep."""
+
+    files: list[str] = field(default_factory=list)
+    start: str | None = None
+    end: str | None = None
+    layers: int | None = None
+
+    def __post_init__(self):
+        _require(self.layers is None or self.layers >= 2, "meteorology.layers", self.layers, "at least 2, or null")
+
+
+@dataclass
+class WrfMeteorology(FileMeteorology):
+    """WRF-ARW history files on the model's own cells and layers."""
+
+    rim: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(0 <= self.rim <= 100, "meteorology.rim", self.rim, "0…100 cells")
+
+
+@dataclass
+class AnalysisMeteorology(FileMeteorology):
+    """Analyses at points, brought to layers: heights where `level_edges_m` is given, else merged ECMWF L137 layers.
+
+    `levels` is how many layers there are up to `top_hpa`; mass is balanced over all of them, then the lowest `layers`
+    are kept.
+    """
+
+    levels: int = 60
+    top_hpa: float = 0.0
+    level_edges_m: list[float] = field(default_factory=list)
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(2 <= self.levels <= 137, "meteorology.levels", self.levels, "2…137")
+        _require(0 <= self.top_hpa < 1000, "meteorology.top_hpa", self.top_hpa, "0…1000 hPa")
+
+
+@dataclass
+class EcmwfMeteorology(AnalysisMeteorology):
+    """ECMWF operational analyses and forecasts on pressure levels."""
+
+
+@dataclass
+class Era5PressureMeteorology(AnalysisMeteorology):
+    """ERA5 on pressure levels."""
+
+
+@dataclass
+class Era5ModelMeteorology(AnalysisMeteorology):
+    """ERA5 on model levels."""
+
+
+@dataclass
+class Era5UtmMeteorology(AnalysisMeteorology):
+    """ERA5 brought onto a projected grid."""
+
+
+@dataclass
+class ArlMeteorology(AnalysisMeteorology):
+    """NOAA ARL packed files (GDAS, HRRR, WRF for HYSPLIT and STILT)."""
+
+
 # --- transport --------------------------------------------------------------------------------------------------------
 @dataclass
 class Transport:
     """T."""
 
 
+class Scheme(enum.Enum):
+    """Horizontal and vertical advection; the last two follow the field and have no adjoint."""
+
+    upwind = "upwind"
+    third_order = "third_order"
+    fifth_order = "fifth_order"
+    seventh_order = "seventh_order"
+    ppm = "ppm"
+    van_leer = "van_leer"
+    ppm_limited = "ppm_limited"
+
+
+LIMITED = (Scheme.van_leer, Scheme.ppm_limited)
+
+
+class MixingScheme(enum.Enum):
+    """Vertical mixing from the state of the boundary layer."""
+
+    k_profile = "k_profile"
+    k_profile_counter_gradient = "k_profile_counter_gradient"
+    acm2 = "acm2"
+
+
+class Precision(enum.Enum):
+    """Of the fields in the run."""
+
+    single = "float32"
+    double = "float64"
+
+
 @dataclass
 class EulerianTransport(Transport):
-    """Our limited-area operator: third-order linear advection, implicit vertical mixing."""
+    """Our limited-area operator: split advection by the chosen scheme, implicit vertical mixing."""
 
-    max_courant: float = 0.8
+    scheme: Scheme = Scheme.ppm
+    max_courant: float = 0.9
+    mixing: MixingScheme = MixingScheme.k_profile
+    background_diffusivity: float = 0.1
+    precision: Precision = Precision.double
+    split: int = 1
+
+    def __post_init__(self):
+        _require(0 < self.max_courant <= 1, "transport.max_courant", self.max_courant, "0 < max_courant ≤ 1")
+        background = self.background_diffusivity
+        _require(0 <= background <= 100, "transport.background_diffusivity", background, "0…100 m2 s-1")
+        _require(1 <= self.split <= 60, "transport.split", self.split, "1…60 parts per interval of the weather")
 
 
 class Pattern(enum.Enum):
@@ -237,6 +420,21 @@ class UnitedKingdomObservations(Observations):
         _require(self.model_error_ppb >= 0, "observations.model_error_ppb", self.model_error_ppb, "≥ 0")
 
 
+@dataclass
+class NoObservations(Observations):
+    """Nothing was measured."""
+
+
+@dataclass
+class BowenSoundings(Observations):
+    """TROPOMI XCH4 of the day; `uncertainty_ppb` is not part of the data (the file holds a constant 20 ppb)."""
+
+    qa_minimum: float = 0.5
+
+    def __post_init__(self):
+        _require(0 <= self.qa_minimum <= 1, "observations.qa_minimum", self.qa_minimum, "0…1")
+
+
 # --- prior ------------------------------------------------------------------------------------------------------------
 @dataclass
 class Prior:
@@ -297,10 +495,35 @@ class UnitedKingdomPrior(Prior):
     """NAEI, EDGAR and wetlands, as gridded by the authors."""
 
 
+@dataclass
+class NoPrior(Prior):
+    """The case says itself what is emitted."""
+
+
+@dataclass
+class BowenPrior(Prior):
+    """Open Methane: twelve sectors, constant over the day, and air of one mole fraction that flows in.
+
+    `inflow_ppb: null` takes the median of the soundings used.
+    """
+
+    inflow_ppb: float | None = None
+    allow_not_credible: bool = False
+
+    def __post_init__(self):
+        value = self.inflow_ppb
+        _require(value is None or 0 <= value <= 1e5, "prior.inflow_ppb", value, "0…100 000 ppb, or null")
+
+
 # --- control ----------------------------------------------------------------------------------------------------------
 @dataclass
 class Control:
     """The unknowns."""
+
+
+@dataclass
+class NoControl(Control):
+    """Nothing is estimated."""
 
 
 @dataclass
@@ -347,6 +570,11 @@ class Covariance:
 
 
 @dataclass
+class NoCovariance(Covariance):
+    """Nothing is estimated."""
+
+
+@dataclass
 class DiagonalCovariance(Covariance):
     """No correlation."""
 
@@ -367,6 +595,11 @@ class Solver:
     """How the posterior is found."""
 
 
+@dataclass
+class NoSolver(Solver):
+    """Nothing is estimated."""
+
+
 class Space(enum.Enum):
     """Where the analytic solver works."""
 
@@ -385,9 +618,10 @@ class AnalyticSolver(Solver):
 # --- products ---------------------------------------------------------------------------------------------------------
 @dataclass
 class Products:
-    """What is written beside summary.json and manifest.json."""
+    """What is written beside summary.json and manifest.json; the animation belongs to simulations."""
 
     figures: bool = True
+    animation: bool = True
     netcdf: bool = True
     report: bool = True
 
@@ -414,23 +648,51 @@ class Config:
 
 # Which node stands behind which option of which group: configs/GROUP/NAME.yaml begins with /schema/GROUP/NAME.
 NODES: dict[str, dict[str, type]] = {
-    "task": {"invert": Invert, "check": Check},
-    "case": {"city": CityCase, "nz_co2": NewZealandCase, "uk_ch4": UnitedKingdomCase},
-    "meteorology": {"none": NoMeteorology, "basin": BasinMeteorology},
+    "task": {"invert": Invert, "simulate": Simulate, "check": Check},
+    "case": {
+        "city": CityCase,
+        "nz_co2": NewZealandCase,
+        "uk_ch4": UnitedKingdomCase,
+        "bowen_basin": BowenBasinCase,
+        "plume": PlumeCase,
+    },
+    "meteorology": {
+        "none": NoMeteorology,
+        "basin": BasinMeteorology,
+        "wrf": WrfMeteorology,
+        "ecmwf": EcmwfMeteorology,
+        "era5_pressure": Era5PressureMeteorology,
+        "era5_model": Era5ModelMeteorology,
+        "era5_utm": Era5UtmMeteorology,
+        "arl": ArlMeteorology,
+    },
     "transport": {
         "eulerian": EulerianTransport,
         "region_responses": RegionResponses,
         "gridded_sensitivities": GriddedSensitivities,
     },
     "observations": {
+        "none": NoObservations,
         "city": CityObservations,
         "nz_co2": NewZealandObservations,
         "uk_ch4": UnitedKingdomObservations,
+        "bowen_basin": BowenSoundings,
     },
-    "prior": {"city": CityPrior, "nz_co2": NewZealandPrior, "uk_ch4": UnitedKingdomPrior},
-    "control": {"city": CityControl, "region_weeks": RegionWeeks, "cells_and_boundary": CellsAndBoundary},
-    "covariance": {"diagonal": DiagonalCovariance, "exponential": ExponentialCovariance},
-    "solver": {"analytic": AnalyticSolver},
+    "prior": {
+        "none": NoPrior,
+        "city": CityPrior,
+        "nz_co2": NewZealandPrior,
+        "uk_ch4": UnitedKingdomPrior,
+        "bowen_basin": BowenPrior,
+    },
+    "control": {
+        "none": NoControl,
+        "city": CityControl,
+        "region_weeks": RegionWeeks,
+        "cells_and_boundary": CellsAndBoundary,
+    },
+    "covariance": {"none": NoCovariance, "diagonal": DiagonalCovariance, "exponential": ExponentialCovariance},
+    "solver": {"none": NoSolver, "analytic": AnalyticSolver},
     "products": {"standard": Products},
 }
 

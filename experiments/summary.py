@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.cases import Setup
+from experiments.cases import Citation
 from experiments.outcome import Outcome
 from inversion.diagnostics import rmse
 
@@ -88,8 +88,18 @@ def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def manifest(setup: Setup, config: DictConfig, run: dict[str, Any]) -> dict[str, Any]:
-    """The content of manifest.json; `run` names the experiment, the choice in each group and the overrides."""
+def manifest(
+    inputs: dict[str, str], seeds: dict[str, int], citations: tuple[Citation, ...], config: DictConfig, run: dict[str, Any]
+) -> dict[str, Any]:
+    """The content of manifest.json.
+
+    Args:
+        inputs: name of each input file to its SHA-256.
+        seeds: name of each random seed to its value.
+        citations: papers and data sets used.
+        config: the resolved configuration.
+        run: names the experiment, the choice in each group and the overrides.
+    """
     return {
         **run,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -99,9 +109,9 @@ def manifest(setup: Setup, config: DictConfig, run: dict[str, Any]) -> dict[str,
         "python": sys.version.split()[0],
         "packages": {name: importlib.metadata.version(name) for name in _REPORTED},
         "config": OmegaConf.to_container(config, resolve=True, enum_to_str=True),
-        "inputs": setup.inputs,
-        "seeds": setup.seeds,
-        "citations": [dataclasses.asdict(c) for c in setup.citations],
+        "inputs": inputs,
+        "seeds": seeds,
+        "citations": [dataclasses.asdict(c) for c in citations],
     }
 
 

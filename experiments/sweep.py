@@ -68,11 +68,31 @@ def collect(folder: Path) -> list[dict[str, Any]]:
         summary_file = status_file.parent / "summary.json"
         if status["status"] == "completed" and summary_file.is_file():
             summary = json.loads(summary_file.read_text("utf-8"))
+            if "totals" not in summary:  # a forward run
+                row |= _forward(summary)
+                rows.append(row)
+                continue
             fit = summary["fit"][0]
             row |= summary["totals"][0] | {name: summary[name] for name in ("n_obs", "chi2", "dfs", "synthetic")}
             row |= {"rmse_prior": fit["rmse_prior"], "rmse_posterior": fit["rmse_posterior"], "fit_unit": fit["unit"]}
         rows.append(row)
     return rows
+
+
+def _forward(summary: dict[str, Any]) -> dict[str, Any]:
+    """The row of a forward run."""
+    fit = summary["soundings"] or {}
+    return {
+        "emission_total": summary["emission_total"]["value"],
+        "emission_unit": summary["emission_total"]["unit"],
+        "column_enhancement_max": summary["column_enhancement"]["max"],
+        "column_unit": summary["column_enhancement"]["unit"],
+        "budget_closure": summary["budget"]["closure"],
+        "transport_seconds": summary["seconds"]["transport"],
+        "n_obs": fit.get("n", 0),
+        "correlation": fit.get("correlation"),
+        "synthetic": summary["synthetic"],
+    }
 
 
 def _write(folder: Path) -> None:

@@ -7,6 +7,7 @@ truth = a draw from the prior,     y = H x_true + a draw from R
 
 import dataclasses
 import datetime
+import enum
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +15,20 @@ import lineax as lx
 import numpy as np
 
 from experiments import schema
+from experiments.checks import Evidence, transport_evidence
 from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
 from experiments.progress import stage
+from experiments.schemes import scheme_of
 from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import AbstractCovariance, BlockDiagonal, Diagonal, Scaled, exponential
 from inversion.observations import Observations
 from inversion.osse import replicate
 from inversion.problem import Problem
 from priors import synthetic
+from transport.constants import SECONDS_PER_HOUR
+from transport.constants import SECONDS_PER_HOUR
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
-from transport.eulerian.operator import split_courant
 from transport.grid import Grid, Levels
 from transport.linear import adjoint_gap, materialise
 from transport.readers.synthetic import Basin, basin_meteorology, local_hour
@@ -83,6 +87,7 @@ def build(config: schema.Config) -> City:
     weather = schema.expect(config.meteorology, schema.BasinMeteorology, "meteorology", "city")
     prior = schema.expect(config.prior, schema.CityPrior, "prior", "city")
     transport = schema.expect(config.transport, schema.EulerianTransport, "transport", "city")
+    _require_usable(transport)
     crs = f"+proj=laea +lat_0={case.latitude} +lon_0={case.longitude} +datum=WGS84 +units=m"
     edges = (np.arange(case.cells + 1) - case.cells / 2) * case.spacing_km * 1e3
     grid, levels = Grid(edges, edges, crs), Levels(np.array(case.level_edges_m))
@@ -106,9 +111,32 @@ def build(config: schema.Config) -> City:
         hours=hours,
         local=local_hour(hours, start_hour, weather.utc_offset),
         stacks=stacks,
-        transport=EulerianTransport(meteorology, grid.areas, injection, transport.max_courant),
+        transport=EulerianTransport(
+            meteorology, grid.areas, injection, scheme_of(transport), max_courant=transport.max_courant
+        ),
         start=start,
     )
+
+
+def _require_usable(transport: schema.EulerianTransport) -> None:
+    """The generated city brings its own mixing, and its inversion needs the adjoint in double precision."""
+    if transport.scheme in schema.LIMITED:
+        raise TanhengError(
+            "case city cannot use a limited scheme", got=f"transport.scheme={transport.scheme.value}",
+            expected="upwind, third_order, fifth_order, seventh_order or ppm: a limited scheme depends on the field, "
+            "so it has no adjoint, and the rows of H come from the adjoint",
+            remedy="choose transport.scheme=ppm; limited schemes serve task=simulate",
+        )  # fmt: skip
+    default = schema.EulerianTransport()
+    for name in ("mixing", "background_diffusivity", "precision", "split"):
+        got, expected = getattr(transport, name), getattr(default, name)
+        if got != expected:
+            text = [v.name if isinstance(v, enum.Enum) else v for v in (got, expected)]
+            raise TanhengError(
+                f"case city cannot use transport.{name}", got=text[0],
+                expected=f"{text[1]}: the generated weather brings its own mixing, hour by hour, in double precision",
+                remedy=f"leave transport.{name} as it is",
+            )  # fmt: skip
 
 
 def _start(text: str) -> np.datetime64:
@@ -125,14 +153,24 @@ def _start(text: str) -> np.datetime64:
 
 
 # --- observations -----------------------------------------------------------------------------------------------------
+def _window(hour: int) -> tuple[float, float]:
+    """Start and end of an hour of the run, s."""
+    return float(hour) * SECONDS_PER_HOUR, (float(hour) + 1.0) * SECONDS_PER_HOUR
+
+
+def _window(hour: int) -> tuple[float, float]:
+    """Start and end in seconds of an hour of the run."""
+    return SECONDS_PER_HOUR * float(hour), SECONDS_PER_HOUR * float(hour + 1)
+
+
 def _towers(city: City, config: schema.CityObservations) -> tuple[list[Receptor], list[str], float]:
     sigma = float(np.hypot(config.tower_instrument_ppm, config.tower_transport_ppm))
     daytime = (city.local >= config.first_local_hour) & (city.local < config.last_local_hour + 1)
     receptors, groups = [], []
     for tower in config.towers:
-        weights = height_weights(city.levels, tower.inlet_m)
+        weights = height_weights(city.levels.edges, tower.inlet_m)
         for hour in city.hours[daytime]:
-            receptors.append(Receptor(tower.east_km * 1e3, tower.north_km * 1e3, int(hour), weights))
+            receptors.append(Receptor(tower.east_km * 1e3, tower.north_km * 1e3, *_window(hour), weights))
             groups.append(tower.name)
     return receptors, groups, sigma
 
@@ -145,7 +183,7 @@ def averaging_kernel(pressure: np.ndarray) -> np.ndarray:
 def _columns(city: City, config: schema.CityObservations) -> tuple[list[Receptor], list[str]]:
     """Soundings on a regular pattern inside each swath, on 20 layers of equal pressure thickness."""
     edges = np.linspace(city.levels.surface_pressure, 0.0, 21)
-    weights = column_weights(city.levels, edges, averaging_kernel(0.5 * (edges[1:] + edges[:-1])))
+    weights = column_weights(city.levels.pressure_edges, edges, averaging_kernel(0.5 * (edges[1:] + edges[:-1])))
     half = 0.5 * (city.grid.x_edges[-1] - city.grid.x_edges[0])
     receptors, groups = [], []
     for overpass in config.overpasses:
@@ -170,7 +208,7 @@ def _columns(city: City, config: schema.CityObservations) -> tuple[list[Receptor
                 expected=f"a swath over ±{half / 1e3:.0f} km", remedy="change its offset, width, spacing or heading",
             )  # fmt: skip
         for i in over:
-            receptors.append(Receptor(float(x[i]), float(y[i]), int(hours[0]), weights))
+            receptors.append(Receptor(float(x[i]), float(y[i]), *_window(hours[0]), weights))
             groups.append(overpass.name)
     return receptors, groups
 
@@ -180,7 +218,7 @@ def _observe(city: City, config: schema.CityObservations) -> tuple[list[Receptor
     towers, tower_names, tower_sigma = _towers(city, config)
     columns, column_names = _columns(city, config)
     receptors = towers + columns
-    seconds = np.array([3600 * r.interval for r in receptors], dtype="timedelta64[s]")
+    seconds = np.array([r.start for r in receptors]).astype("timedelta64[s]")
     draft = Observations(
         values=np.zeros(len(receptors)),
         times=city.start + seconds,
@@ -243,7 +281,7 @@ def chain(city: City, blocks: list[Block], receptors: list[Receptor]) -> lx.Abst
     """O · T · S as one operator."""
     T = city.transport
     S = ControlMap(blocks, T.in_structure())
-    return Sampler(receptors, city.grid, T.out_structure().shape) @ (T @ S)
+    return Sampler(receptors, city.grid, T.out_structure().shape, T.meteorology.interval) @ (T @ S)
 
 
 def assemble(config: schema.Config) -> Setup:
@@ -389,18 +427,12 @@ def _map(city: City, config: schema.Config, blocks: list[Block], truth: np.ndarr
     )
 
 
-def check(config: schema.Config) -> dict[str, float]:
-    """Numerical evidence for the city's chain and its transport operator."""
+def check(config: schema.Config) -> Evidence:
+    """Numerical evidence for the city's chain and its transport operator, with the prior's emissions in the budget."""
     assert isinstance(config.task, schema.Check)
     city = build(config)
     observed = schema.expect(config.observations, schema.CityObservations, "observations", "city")
     receptors, draft = _observe(city, observed)
-    T = city.transport
-    uniform = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), T.in_structure())
-    uniform = dataclasses.replace(uniform, inflow=uniform.inflow + 1.0, initial=uniform.initial + 1.0)
-    return {
-        "adjoint_identity": adjoint_gap(chain(city, _blocks(city, config, draft.groups), receptors), config.task.pairs),
-        "continuity": T.meteorology.continuity_residual(),
-        "uniform_tracer": float(jnp.max(jnp.abs(T.mv(uniform) - 1.0))),
-        "courant": split_courant(T.meteorology, T.steps),
-    }
+    T, blocks = city.transport, _blocks(city, config, draft.groups)
+    prior = ControlMap(blocks, T.in_structure()).mv(jnp.concatenate([jnp.asarray(b.mean, dtype=float) for b in blocks]))
+    return transport_evidence(T, prior, adjoint_gap(chain(city, blocks, receptors), config.task.pairs))

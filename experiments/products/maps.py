@@ -27,7 +27,7 @@ ORDER = (*FLUXES, "increment", "reduction")
 PERCENTILE = 99.5
 # A sink smaller than this part of the scale would not show: the scale then starts at zero, with an arrow below.
 SINK = 0.02
-_EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 # Inches around a map: latitude labels, colour bar and longitude labels, panel title.
 LEFT, RIGHT, BELOW, ABOVE = 0.62, 0.2, 0.86, 0.42
 HALO = [patheffects.withStroke(linewidth=2.0, foreground="white")]
@@ -43,7 +43,7 @@ class _GridProjection(ccrs.Projection):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Frame:
+class Frame:
     """The part of the grid that is drawn, in the axes' own coordinates."""
 
     spec: MapSpec
@@ -89,7 +89,7 @@ def _cells(edges: np.ndarray, low: float, high: float) -> slice:
     return slice(keep[0], keep[-1] + 1) if keep.size else slice(0, edges.size - 1)
 
 
-def _geographic_frame(spec: MapSpec) -> _Frame:
+def _geographic_frame(spec: MapSpec) -> Frame:
     x, y = np.asarray(spec.x_edges, float), np.asarray(spec.y_edges, float)
     lon0, lon1, lat0, lat1 = spec.extent or (x[0], x[-1], y[0], y[-1])
     columns, rows = _cells(x, lon0, lon1), _cells(y, lat0, lat1)
@@ -98,7 +98,7 @@ def _geographic_frame(spec: MapSpec) -> _Frame:
     centre = 180.0 if x[-1] > 180.0 else -180.0 if x[0] < -180.0 else 0.0
     middle = 0.5 * (x[0] + x[-1])
     cosine = np.cos(np.deg2rad(0.5 * (y[0] + y[-1])))
-    return _Frame(
+    return Frame(
         spec=spec,
         projection=ccrs.PlateCarree(central_longitude=centre),
         to_lonlat=lambda u, v: (u + centre, v),
@@ -111,7 +111,7 @@ def _geographic_frame(spec: MapSpec) -> _Frame:
     )
 
 
-def _projected_frame(spec: MapSpec, crs: pyproj.CRS) -> _Frame:
+def _projected_frame(spec: MapSpec, crs: pyproj.CRS) -> Frame:
     x, y = np.asarray(spec.x_edges, float), np.asarray(spec.y_edges, float)
     transformer = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     middle = transformer.transform(0.5 * (x[0] + x[-1]), 0.5 * (y[0] + y[-1]))[0]
@@ -120,7 +120,7 @@ def _projected_frame(spec: MapSpec, crs: pyproj.CRS) -> _Frame:
         lon, lat = transformer.transform(u, v)
         return middle + (lon - middle + 180.0) % 360.0 - 180.0, lat
 
-    return _Frame(
+    return Frame(
         spec=spec,
         projection=_GridProjection(crs, (x[0], x[-1], y[0], y[-1])),
         to_lonlat=to_lonlat,
@@ -133,13 +133,14 @@ def _projected_frame(spec: MapSpec, crs: pyproj.CRS) -> _Frame:
     )
 
 
-def _frame(spec: MapSpec) -> _Frame:
+def frame_of(spec: MapSpec) -> Frame:
+    """The part of the grid that is drawn."""
     crs = pyproj.CRS.from_user_input(spec.crs)
     return _geographic_frame(spec) if crs.is_geographic else _projected_frame(spec, crs)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Scale:
+class Scale:
     """How values become colours."""
 
     cmap: Colormap
@@ -150,7 +151,7 @@ class _Scale:
     factor: float = 1.0
 
 
-def _limit(values: np.ndarray) -> float:
+def robust_limit(values: np.ndarray) -> float:
     """A robust upper limit of |values|; the largest where the percentile would cut off little."""
     size = np.abs(values[np.isfinite(values)])
     if not size.size or size.max() == 0.0:
@@ -159,31 +160,32 @@ def _limit(values: np.ndarray) -> float:
     return float(robust if size.max() > 1.25 * robust > 0.0 else size.max())
 
 
-def _symmetric(values: np.ndarray, label: str) -> _Scale:
-    limit = _limit(values)
+def symmetric(values: np.ndarray, label: str) -> Scale:
+    """Colours that meet at zero."""
+    limit = robust_limit(values)
     ends = (np.nanmin(values) < -limit, np.nanmax(values) > limit)
-    return _Scale(cm.cmaps["vik"], -limit, limit, label, _EXTEND[ends])
+    return Scale(cm.cmaps["vik"], -limit, limit, label, EXTEND[ends])
 
 
-def _scales(fields: dict[str, np.ndarray], unit: str) -> dict[str, _Scale]:
+def _scales(fields: dict[str, np.ndarray], unit: str) -> dict[str, Scale]:
     """Colour scales by map; the fluxes share one. `fields` hold one value per element, so that area has no say."""
     unit = style.pretty(unit)
     label = f"{TEXT['flux']} ({unit})"
     fluxes = np.concatenate([fields[name] for name in FLUXES if name in fields])
-    limit = _limit(fluxes)
+    limit = robust_limit(fluxes)
     lowest = np.nanmin(fluxes)
     if lowest < -SINK * limit:
-        flux = _symmetric(fluxes, label)
+        flux = symmetric(fluxes, label)
     else:
         ends = (lowest < -1e-6 * limit, np.nanmax(fluxes) > limit)
-        flux = _Scale(cm.cmaps["lipari_r"], 0.0, limit, label, _EXTEND[ends])
+        flux = Scale(cm.cmaps["lipari_r"], 0.0, limit, label, EXTEND[ends])
     return dict.fromkeys(FLUXES, flux) | {
-        "increment": _symmetric(fields["increment"], f"{TEXT['change']} ({unit})"),
-        "reduction": _Scale(cm.cmaps["devon_r"], 0.0, 100.0, f"{TEXT['reduction_of']} (%)", factor=100.0),
+        "increment": symmetric(fields["increment"], f"{TEXT['change']} ({unit})"),
+        "reduction": Scale(cm.cmaps["devon_r"], 0.0, 100.0, f"{TEXT['reduction_of']} (%)", factor=100.0),
     }
 
 
-def _per_element(outcome: Outcome, frame: _Frame) -> dict[str, np.ndarray]:
+def _per_element(outcome: Outcome, frame: Frame) -> dict[str, np.ndarray]:
     layout = np.asarray(outcome.setup.map.layout)[frame.window]
     index, first = np.unique(layout, return_index=True)
     first = first[index >= 0]
@@ -197,7 +199,7 @@ def _degrees(values: np.ndarray, positive: str, negative: str) -> list[str]:
     return [f"{abs(v):.{decimals}f}°{sign}" for v, sign in zip(values, signs, strict=True)]
 
 
-def _graticule(ax, frame: _Frame, width: float) -> None:
+def _graticule(ax, frame: Frame, width: float) -> None:
     """Meridians and parallels, labelled where they meet the lower and the left edge."""
     x0, x1, y0, y1 = frame.bounds
     lon0, lon1, lat0, lat1 = frame.lonlat_box
@@ -247,7 +249,7 @@ def _label_boxes(points: np.ndarray, labels: list[str], size: tuple[float, float
     return boxes
 
 
-def _marks(ax, frame: _Frame, width: float) -> None:
+def _marks(ax, frame: Frame, width: float) -> None:
     x0, x1, y0, y1 = frame.bounds
     looks = {
         "tower": {"marker": "^", "s": 26, "facecolor": "white", "edgecolor": style.INK, "linewidth": 0.9, "zorder": 6},
@@ -272,7 +274,7 @@ def _marks(ax, frame: _Frame, width: float) -> None:
         )  # fmt: skip
 
 
-def _scale_bar(figure: Figure, frame: _Frame, left: float, bottom: float, width: float) -> None:
+def _scale_bar(figure: Figure, frame: Frame, left: float, bottom: float, width: float) -> None:
     """A bar of a round length above the right end of the map, where it hides nothing."""
     x0, x1, y0, y1 = frame.bounds
     km = (x1 - x0) * frame.x_to_km
@@ -289,8 +291,20 @@ def _scale_bar(figure: Figure, frame: _Frame, left: float, bottom: float, width:
     bar.text(-0.05, 0.3, text, transform=bar.transAxes, ha="right", va="center", fontsize=6.5, color=style.MUTED)
 
 
-def _panel(figure: Figure, frame: _Frame, field: np.ndarray, scale: _Scale, title: str, place: tuple) -> None:
-    """One map with its colour bar; `place` is (left, bottom, width) in inches of the map itself."""
+def map_axes(figure: Figure, frame: Frame, field: np.ndarray, scale: Scale, place: tuple, labels: bool = True):
+    """One map without its colour bar.
+
+    Args:
+        figure: drawn on.
+        frame: part of the grid that is shown.
+        field: (ny, nx) of the whole grid.
+        scale: colours.
+        place: (left, bottom, width) of the map itself, inches.
+        labels: of longitude and latitude, and names of the marks.
+
+    Returns:
+        axes and coloured mesh.
+    """
     left, bottom, width = place
     height = width * frame.aspect
     ax = GeoAxes(figure, style.rect(figure, left, bottom, width, height), projection=frame.projection)
@@ -307,14 +321,19 @@ def _panel(figure: Figure, frame: _Frame, field: np.ndarray, scale: _Scale, titl
     ax.set_ylim(frame.bounds[2:])
     ax.spines["geo"].set(edgecolor=style.MUTED, linewidth=0.6)
     _graticule(ax, frame, width)
+    if not labels:
+        ax.tick_params(labelbottom=False, labelleft=False, length=0)
     if frame.spec.coast:
         lines = [np.column_stack(frame.from_lonlat(*line.T)) for line in coastline(*frame.lonlat_box)]
         ax.add_collection(LineCollection(lines, colors=style.INK, linewidths=0.6, zorder=3), autolim=False)
     _marks(ax, frame, width)
+    return ax, mesh
 
-    figure.text(*style.corner(figure, left, bottom + height + 0.2), title, fontsize=style.BODY, color=style.INK)
-    _scale_bar(figure, frame, left, bottom + height + 0.07, width)
-    bar = figure.add_axes(style.rect(figure, left, bottom - 0.42, width, 0.11))
+
+def colour_bar(figure: Figure, mesh, scale: Scale, place: tuple) -> None:
+    """A horizontal colour bar below a map; `place` is (left, bottom, width) in inches of the bar itself."""
+    left, bottom, width = place
+    bar = figure.add_axes(style.rect(figure, left, bottom, width, 0.11))
     colorbar = figure.colorbar(mesh, cax=bar, orientation="horizontal", extend=scale.extend)
     colorbar.outline.set(edgecolor=style.MUTED, linewidth=0.5)
     colorbar.ax.tick_params(labelsize=style.SMALL, length=2.5, width=0.5, colors=style.INK)
@@ -322,7 +341,18 @@ def _panel(figure: Figure, frame: _Frame, field: np.ndarray, scale: _Scale, titl
     colorbar.set_label(scale.label, fontsize=style.SMALL, color=style.INK, labelpad=2)
 
 
-def _footer(figure: Figure, frame: _Frame, gaps: bool) -> None:
+def panel(figure: Figure, frame: Frame, field: np.ndarray, scale: Scale, title: str, place: tuple):
+    """One map with title, scale bar and colour bar; `place` is (left, bottom, width) in inches of the map itself."""
+    left, bottom, width = place
+    ax, mesh = map_axes(figure, frame, field, scale, place)
+    above = bottom + width * frame.aspect
+    figure.text(*style.corner(figure, left, above + 0.2), title, fontsize=style.BODY, color=style.INK)
+    _scale_bar(figure, frame, left, above + 0.07, width)
+    colour_bar(figure, mesh, scale, (left, bottom - 0.42, width))
+    return ax
+
+
+def _footer(figure: Figure, frame: Frame, gaps: bool) -> None:
     symbols = {"tower": "△", "point source": "○", "nothing": "▨"}
     present = {mark.kind for mark in frame.spec.marks}
     kinds = [kind for kind in symbols if kind in present or (kind == "nothing" and gaps)]
@@ -336,7 +366,7 @@ def _title(name: str, values: np.ndarray) -> str:
     return TEXT["up_to"].format(title=TEXT[name], largest=f"{100.0 * np.nanmax(values):.0f}")
 
 
-def _sheet(outcome: Outcome, frame: _Frame, rows: list[list[str]], width: float) -> Figure:
+def _sheet(outcome: Outcome, frame: Frame, rows: list[list[str]], width: float) -> Figure:
     """A figure with rows of maps, each map `width` inches wide."""
     spec, elements = outcome.setup.map, _per_element(outcome, frame)
     scales = _scales(elements, spec.unit)
@@ -347,7 +377,7 @@ def _sheet(outcome: Outcome, frame: _Frame, rows: list[list[str]], width: float)
     for i, row in enumerate(rows):
         for j, name in enumerate(row):
             place = (j * cell_w + LEFT, foot + (len(rows) - 1 - i) * cell_h + BELOW, width)
-            _panel(figure, frame, outcome.fields[name], scales[name], _title(name, elements[name]), place)
+            panel(figure, frame, outcome.fields[name], scales[name], _title(name, elements[name]), place)
     _footer(figure, frame, any(np.isnan(outcome.fields[n][frame.window]).any() for row in rows for n in row))
     return figure
 
@@ -364,7 +394,7 @@ def draw_maps(outcome: Outcome, path_dir: Path) -> dict[str, Path]:
     """
     path_dir = Path(path_dir)
     path_dir.mkdir(parents=True, exist_ok=True)
-    frame = _frame(outcome.setup.map)
+    frame = frame_of(outcome.setup.map)
     fluxes, others = ([n for n in names if n in outcome.fields] for names in (FLUXES, ORDER[len(FLUXES) :]))
     width = min(5.2, 6.2 / frame.aspect)
     paths = {

@@ -10,7 +10,7 @@ import numpy as np
 import pyproj
 import xarray as xr
 
-from experiments.cases import MapSpec, Setup
+from experiments.cases import Setup
 from experiments.outcome import Outcome
 from experiments.products.style import split_unit
 
@@ -138,12 +138,17 @@ def _units(setup: Setup) -> dict[str, dict[str, str]]:
     return attributes
 
 
-def _grid(spec: MapSpec) -> tuple[dict, dict]:
-    """Coordinates of the map; cell bounds and the grid mapping variable."""
-    crs = pyproj.CRS.from_user_input(spec.crs)
+def grid_coordinates(name_of_crs: str, x_edges: np.ndarray, y_edges: np.ndarray) -> tuple[dict, dict]:
+    """CF coordinates of a grid; its cell bounds and the grid mapping variable.
+
+    Args:
+        name_of_crs: anything that `pyproj.CRS` accepts.
+        x_edges, y_edges: cell edges in that system.
+    """
+    crs = pyproj.CRS.from_user_input(name_of_crs)
     axes = {axis["axis"].lower(): axis for axis in crs.cs_to_cf()}
     coords, bounds = {}, {}
-    for name, edges in (("y", spec.y_edges), ("x", spec.x_edges)):
+    for name, edges in (("y", y_edges), ("x", x_edges)):
         edges = np.asarray(edges, float)
         centres = 0.5 * (edges[1:] + edges[:-1])
         coords[name] = (name, centres, axes[name] | {"bounds": f"{name}_bounds"})
@@ -187,7 +192,7 @@ def write_netcdf(outcome: Outcome, path: Path) -> None:
         path: the file; an existing one is replaced.
     """
     setup = outcome.setup
-    coords, variables = _grid(setup.map)
+    coords, variables = grid_coordinates(setup.map.crs, setup.map.x_edges, setup.map.y_edges)
     units = _units(setup)
     encoding: dict[str, dict] = {"observation_time": {"units": "seconds since 1970-01-01 00:00:00", "dtype": "int64"}}
     for name, values in _values(outcome).items():

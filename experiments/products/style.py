@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.cases import Setup
+from experiments.cases.simulation import Simulation
 
 # Every word that appears in a figure, at one place: another language replaces this table.
 TEXT = {
@@ -40,6 +41,24 @@ TEXT = {
     "interval": "± {k}u",
     "unit_over": "{unit}, {period}",
     "to": " to ",
+    "column": "Column mean",
+    "ground": "Near the ground",
+    "enhancement": "{species} above the inflow ({unit})",
+    "column_of": "{title}, lowest {height} km",
+    "modelled_column": "Modelled, {time}",
+    "observed_column": "Observed by {instrument}",
+    "local": "{date} {clock} (UTC{sign}{offset})",
+    "mean_until": "Means of {minutes} min; times are their ends, local (UTC{sign}{offset})",
+    "soundings": "{count} soundings; both maps relative to {inflow} ppb",
+    "observed_axis": "Observed XCH4 (ppb)",
+    "modelled_axis": "Modelled XCH4 (ppb)",
+    "equal": "equal",
+    "r": "r = {r}, mean difference {bias}, RMS {rms} ppb",
+    "ours": "Tanheng, mean of the day",
+    "theirs": "{name}, mean of the day",
+    "r_by_hour": "Correlation over the {cells} common cells",
+    "hour": "Hours since the start",
+    "over_minimum": "Column mean above the inflow (ours) or the field's minimum (CMAQ), ppb",
 }
 
 # Okabe and Ito (2008): distinct for colour-blind readers, and in grey.
@@ -90,19 +109,20 @@ def pretty_period(period: str) -> str:
     return re.sub(r"(\d)T(\d\d:\d\d)(?::\d\d)?Z", r"\1 \2 UTC", period).replace("/", TEXT["to"])
 
 
-def _header(setup: Setup, subtitle: str, width: float) -> list[tuple[str, dict]]:
+def _header(setup: Setup | Simulation, subtitle: str, width: float) -> list[tuple[str, dict]]:
     bold = {"fontsize": TITLE, "fontweight": "bold", "color": INK}
     lines = [(line, bold) for line in textwrap.wrap(pretty(setup.title), int((width - 2 * MARGIN) / 0.092))]
     for line in textwrap.wrap(subtitle, int((width - 2 * MARGIN) / 0.068)):
         lines.append((line, {"fontsize": BODY, "color": MUTED}))
     if setup.synthetic:
         box = {"boxstyle": "square,pad=0.3", "facecolor": WARNING, "edgecolor": "none"}
-        text = f"{TEXT['synthetic']}: {TEXT['synthetic_why']}"
+        why = setup.synthetic if isinstance(setup.synthetic, str) else TEXT["synthetic_why"]
+        text = f"{TEXT['synthetic']}: {why}"
         lines.insert(0, (text, {"fontsize": BODY, "fontweight": "bold", "color": "white", "bbox": box}))
     return lines
 
 
-def sheet(setup: Setup, width: float, body: float, subtitle: str = "") -> Figure:
+def sheet(setup: Setup | Simulation, width: float, body: float, subtitle: str = "") -> Figure:
     """A figure with a header that names the case and says so when it is synthetic.
 
     Args:

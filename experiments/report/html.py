@@ -224,7 +224,8 @@ def _fit(summary: dict[str, Any]) -> list[dict[str, str]]:
     return _aligned(rows, ("before", "after"))
 
 
-def _inline(path: Path) -> str:
+def inline(path: Path) -> str:
+    """A PNG as an address that holds it whole."""
     return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode("ascii")
 
 
@@ -232,10 +233,11 @@ def _figures(figures: dict[str, Path]) -> dict[str, list[str]]:
     """Inlined images by section; the single maps stay files, because the sheet shows them all."""
     series = [name for name in figures if name.split("-")[0] == "series"]
     names = {"totals": ["totals"], "maps": ["maps"], "series": series}
-    return {section: [_inline(figures[n]) for n in wanted if n in figures] for section, wanted in names.items()}
+    return {section: [inline(figures[n]) for n in wanted if n in figures] for section, wanted in names.items()}
 
 
-def _provenance(manifest: dict[str, Any]) -> dict[str, Any]:
+def provenance(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a report says about how it was made."""
     seeds = ", ".join(f"{name} = {value}" for name, value in manifest["seeds"].items())
     facts = [
         (TEXT["experiment"], manifest["experiment"] or "–"),
@@ -255,14 +257,18 @@ def _provenance(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def references(manifest: dict[str, Any]) -> list[dict[str, str]]:
+    """Papers and data sets with their links."""
+    return [
+        {"text": pretty(c["text"]), "doi": c["doi"], "link": "https://doi.org/" + quote(c["doi"], safe="/:;()._-")}
+        for c in manifest["citations"]
+    ]
+
+
 def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest: dict) -> dict[str, Any]:
     setup, first = outcome.setup, outcome.totals[0]
     level = 100.0 * math.erf(first.k / math.sqrt(2.0))
     columns = ("prior", "u_prior", "posterior", "u_posterior", "low", "high", "truth")
-    citations = [
-        {"text": pretty(c["text"]), "doi": c["doi"], "link": "https://doi.org/" + quote(c["doi"], safe="/:;()._-")}
-        for c in manifest["citations"]
-    ]
     return {
         "t": TEXT,
         "title": pretty(setup.title),
@@ -278,8 +284,8 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
         "diagnostics": _diagnostics(summary),
         "fit": _fit(summary),
         "notes": [pretty(note) for note in (*setup.notes, TEXT["rates"], TEXT["contains"])],
-        "citations": citations,
-        "provenance": _provenance(manifest),
+        "citations": references(manifest),
+        "provenance": provenance(manifest),
     }  # fmt: skip
 
 
@@ -296,6 +302,11 @@ def write_report(
         manifest: what `experiments.summary.manifest` returns.
         path: the file; an existing one is replaced.
     """
+    Path(path).write_text(render("template.html.j2", _context(outcome, figures, summary, manifest)), encoding="utf-8")
+
+
+def render(template: str, context: dict[str, Any]) -> str:
+    """A page from a template of this folder; whatever the template names must be there."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -303,5 +314,4 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("template.html.j2").render(_context(outcome, figures, summary, manifest))
-    Path(path).write_text(text, encoding="utf-8")
+    return environment.get_template(template).render(context)

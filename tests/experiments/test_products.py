@@ -180,7 +180,7 @@ def test_every_figure_is_drawn(figures):
 
 def test_fluxes_share_one_scale_and_sinks_get_a_diverging_one(city, islands):
     for outcome, sinks in ((city, False), (islands, True)):
-        frame = maps._frame(outcome.setup.map)
+        frame = maps.frame_of(outcome.setup.map)
         scales = maps._scales(maps._per_element(outcome, frame), outcome.setup.map.unit)
         assert scales["prior"] is scales["posterior"] is scales["truth"]
         assert (scales["prior"].low, scales["prior"].cmap.name) == (
@@ -192,16 +192,16 @@ def test_fluxes_share_one_scale_and_sinks_get_a_diverging_one(city, islands):
 
 def test_limit_cuts_off_rare_extremes_only():
     values = np.ones(1000)
-    assert maps._limit(values) == 1.0
+    assert maps.robust_limit(values) == 1.0
     values[0] = 50.0
-    assert maps._limit(values) == 1.0
-    assert maps._limit(np.zeros(3)) == 1.0
-    assert maps._limit(np.array([np.nan, -4.0, 3.9])) == 4.0
-    assert maps._symmetric(np.array([-9.0, *np.ones(999)]), "").extend == "min"
+    assert maps.robust_limit(values) == 1.0
+    assert maps.robust_limit(np.zeros(3)) == 1.0
+    assert maps.robust_limit(np.array([np.nan, -4.0, 3.9])) == 4.0
+    assert maps.symmetric(np.array([-9.0, *np.ones(999)]), "").extend == "min"
 
 
 def test_window_passes_the_date_line(islands):
-    frame = maps._frame(islands.setup.map)
+    frame = maps.frame_of(islands.setup.map)
     assert frame.bounds == (-16.0, 8.0, -49.0, -33.0)
     assert np.allclose(frame.lonlat_box, (164.0, 188.0, -49.0, -33.0))
     assert np.allclose(frame.from_lonlat(-178.0, -40.0), frame.from_lonlat(182.0, -40.0))
@@ -212,7 +212,7 @@ def test_window_passes_the_date_line(islands):
 
 
 def test_projected_frame_places_marks(city):
-    frame = maps._frame(city.setup.map)
+    frame = maps.frame_of(city.setup.map)
     assert np.allclose(frame.from_lonlat(111.7, 40.8), 0.0, atol=1e-6)
     assert frame.aspect == pytest.approx(15.0 / 18.0)
     assert frame.x_to_km == 1e-3
