@@ -92,9 +92,37 @@ class Sampler(AbstractMap):
         cells = jnp.zeros(int(np.prod(self.shape)), vector.dtype)
         return cells.at[self.index].add(vector[:, None] * self.weight).reshape(self.shape)
 
+    def visits(self) -> "Visits":
+        """The same weights, interval by interval."""
+        weight, index = np.asarray(self.weight), np.asarray(self.index)
+        n, column = np.nonzero(weight)
+        nt, *cells = self.shape
+        return _by_interval(n, weight[n, column], nt, int(np.prod(cells)), index[n, column])
+
     def transpose(self) -> Transpose:
         """Oᵀ."""
         return Transpose(self)
+
+
+def _by_interval(n: np.ndarray, weight: np.ndarray, nt: int, cells: int, index: np.ndarray) -> "Visits":
+    """Entries of all samples, sorted into the intervals that they visit and padded with weight zero."""
+    t, cell = np.divmod(index, cells)
+    order = np.argsort(t, kind="stable")
+    counts = np.bincount(t, minlength=nt)
+    width = max(int(counts.max(initial=0)), 1)
+    place = np.arange(len(t)) - np.repeat(np.cumsum(counts) - counts, counts)
+    padded = np.zeros((nt, width), np.int32), np.zeros((nt, width), np.int32), np.zeros((nt, width), weight.dtype)
+    for whole, part in zip(padded, (n, cell, weight), strict=True):
+        whole[t[order], place] = part[order]
+    return Visits(*map(jnp.asarray, padded))
+
+
+class Visits(eqx.Module):
+    """The entries of a sampler by interval: which cell counts for which sample with which weight, each (nt, width)."""
+
+    sample: Int[Array, "nt width"]
+    cell: Int[Array, "nt width"]
+    weight: Float[Array, "nt width"]
 
 
 def _linear(centres: np.ndarray, value: float) -> tuple[list[int], list[float]]:

@@ -1,5 +1,7 @@
 """T: sources and boundary in, mean mole fraction of every interval out. Linear, mass conserving, exact adjoint."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +17,7 @@ from transport.eulerian.step import Column, Outer, Step, make_step
 from transport.linear import AbstractMap, Transpose, apply_registered
 from transport.meteorology import Meteorology
 from transport.mixing import Columns, Sinks
+from transport.sampling import Sampler, Visits
 from transport.sources import Boundary, Injection, Sources
 
 
@@ -131,8 +134,8 @@ class EulerianTransport(AbstractMap):
         return ground * self.areas, points
 
     # --- the two marches ----------------------------------------------------------------------------------------------
-    def forward(self, vector: Sources) -> Float[Array, "nt nz ny nx"]:
-        """T v step by step; the mean of an interval is the trapezoidal rule over its steps."""
+    def march(self, vector: Sources, see: Callable[[Array, Array], Any]) -> Any:
+        """What `see(t, mean)` makes of the mean of each interval, stacked; the mean is trapezoidal over the steps."""
 
         @jax.checkpoint
         def interval(q, per_interval):
@@ -146,21 +149,25 @@ class EulerianTransport(AbstractMap):
 
             steps = jnp.arange(self.plan.steps, dtype=q.dtype)
             (q, mean), _ = jax.lax.scan(inner, (q, jnp.zeros_like(q)), steps)
-            return q, mean / self.plan.steps
+            return q, see(t, mean / self.plan.steps)
 
         times = jnp.arange(self.meteorology.shape[0])
         return jax.lax.scan(interval, vector.initial, (times, vector.surface, vector.points, vector.boundary))[1]
 
-    def backward(self, vectors: Float[Array, "b nt nz ny nx"]) -> Sources:
-        """Tᵀ of a batch: from the last interval that holds a non-zero cotangent back; before it all is zero.
+    def march_back(self, vectors: Any, shed: Callable[[Array, Any], Array], active: Array) -> Sources:
+        """The transpose of `march` for a batch: `shed(t, vector)` is the cotangent of the mean of interval t.
 
-        On a CPU each receptor marches through an interval alone, so that its field stays in the cache; all share the
-        coefficients. On a GPU they march abreast.
+        It starts at the last active interval: after it all is zero. On a CPU each receptor marches through an interval
+        alone, so that its field stays in the cache; all share the coefficients. On a GPU they march abreast.
+
+        Args:
+            vectors: what `see` returned, with a leading batch axis.
+            shed: transpose of `see` for one vector.
+            active: (nt,) whether an interval holds a non-zero cotangent.
         """
         self._require_linear()
-        batch, nt = vectors.shape[:2]
-        active = jnp.any(vectors != 0, axis=(0, 2, 3, 4))
-        last = jnp.max(jnp.where(active, jnp.arange(1, nt + 1), 0))
+        batch = jax.tree.leaves(vectors)[0].shape[0]
+        last = jnp.max(jnp.where(active, jnp.arange(1, active.size + 1), 0))
         over_batch = _one_by_one if jax.default_backend() == "cpu" else jax.vmap
 
         def interval(n, carry):
@@ -169,11 +176,11 @@ class EulerianTransport(AbstractMap):
             step = self.step(t)
             flipped = step.flipped()
 
-            def one(mu, cotangent):
-                mu, source, outer = self._interval_back(step, flipped, mu, cotangent / self.plan.steps)
+            def one(mu, vector):
+                mu, source, outer = self._interval_back(step, flipped, mu, shed(t, vector) / self.plan.steps)
                 return mu, (*self._release_transposed(t, source), outer)
 
-            mu, (surface, points, outer) = over_batch(one)(mu, vectors[:, t])
+            mu, (surface, points, outer) = over_batch(one)(mu, vectors)
             boundary = Boundary(outer.x[0], outer.x[1], outer.y[0], outer.y[1], outer.z[1])
             here = (surface, points, boundary)
             whole = (out.surface, out.points, out.boundary)
@@ -183,6 +190,18 @@ class EulerianTransport(AbstractMap):
         zero = jax.tree.map(lambda s: jnp.zeros((batch, *s.shape), s.dtype), self.in_structure())
         mu, out = jax.lax.fori_loop(0, last, interval, (zero.initial, zero))
         return Sources(out.surface, out.points, out.boundary, mu * self.meteorology.air[0])
+
+    def forward(self, vector: Sources) -> Float[Array, "nt nz ny nx"]:
+        """T v."""
+        return self.march(vector, lambda _, mean: mean)
+
+    def backward(self, vectors: Float[Array, "b nt nz ny nx"]) -> Sources:
+        """Tᵀ of a batch."""
+        return self.march_back(vectors, lambda t, vector: vector[t], jnp.any(vectors != 0, axis=(0, 2, 3, 4)))
+
+    def sampled(self, sampler: Sampler) -> "SampledTransport":
+        """O·T in one march, without storing the air."""
+        return SampledTransport(self, sampler)
 
     def _interval_back(self, step: Step, flipped, mu: Array, mean: Array) -> tuple[Array, Array, Outer]:
         """μ through the steps of one interval, collecting the cotangents of source and outer values.
@@ -228,6 +247,66 @@ class EulerianTransport(AbstractMap):
 
     def transpose(self) -> Transpose:
         """Tᵀ."""
+        return Transpose(self)
+
+
+class SampledTransport(AbstractMap):
+    """O·T: samples of the air, taken while it passes. Memory is the meteorology's, however many samples there are.
+
+    Args:
+        transport: T.
+        sampler: O.
+    """
+
+    transport: EulerianTransport
+    visits: Visits
+    samples: int = eqx.field(static=True)
+
+    def __init__(self, transport: EulerianTransport, sampler: Sampler):
+        if sampler.shape != transport.meteorology.shape:
+            raise TanhengError(
+                "the sampler belongs to another model", got=sampler.shape, expected=transport.meteorology.shape,
+                remedy="build it with the operator's out_structure().shape",
+            )  # fmt: skip
+        self.transport, self.visits = transport, sampler.visits()
+        self.samples = sampler.out_structure().shape[0]
+
+    def in_structure(self):
+        """`Sources`."""
+        return self.transport.in_structure()
+
+    def out_structure(self):
+        """(n,) ppm."""
+        return jax.ShapeDtypeStruct((self.samples,), self.transport.meteorology.air.dtype)
+
+    def forward(self, vector: Sources) -> Float[Array, " n"]:
+        """O T v."""
+        seen = self.transport.march(vector, lambda t, mean: self.visits.weight[t] * mean.ravel()[self.visits.cell[t]])
+        return jnp.zeros(self.samples, seen.dtype).at[self.visits.sample].add(seen)
+
+    def backward(self, vectors: Float[Array, "b n"]) -> Sources:
+        """Tᵀ Oᵀ of a batch."""
+        visits, shape = self.visits, self.transport.meteorology.air.shape[1:]
+
+        def shed(t, vector):
+            value = visits.weight[t] * vector[visits.sample[t]]
+            return jnp.zeros(math.prod(shape), value.dtype).at[visits.cell[t]].add(value).reshape(shape)
+
+        active = jnp.any(jnp.any(vectors != 0, axis=0)[visits.sample] & (visits.weight != 0), axis=1)
+        return self.transport.march_back(vectors, shed, active)
+
+    @eqx.filter_jit
+    def mv(self, vector: Sources) -> Float[Array, " n"]:
+        """O T v."""
+        return apply_registered(self, vector) if self.transport.is_linear else self.forward(vector)
+
+    @eqx.filter_jit
+    def mv_transposed(self, vector: Float[Array, " n"]) -> Sources:
+        """Tᵀ Oᵀ v."""
+        return apply_registered(self, vector, transposed=True)
+
+    def transpose(self) -> Transpose:
+        """Tᵀ Oᵀ."""
         return Transpose(self)
 
 
