@@ -111,6 +111,37 @@ class Grid:
         scale = pyproj.Proj(self._proj).get_factors(lon, lat).areal_scale
         return np.diff(self.y_edges)[:, None] * np.diff(self.x_edges)[None, :] * self._metres**2 / scale
 
+    @cached_property
+    def map_factors(self) -> np.ndarray:
+        """(ny, nx) map factor at the cell centres, distance on the map over true distance; √(areal scale).
+
+        On a geographic grid the map is the plate carrée of one degree per 111 km: 1/√cos φ.
+        """
+        if self.is_geographic:
+            _, lat = np.meshgrid(self.x, self.y)
+            return 1.0 / np.sqrt(np.cos(np.deg2rad(lat)))
+        return np.sqrt(np.diff(self.y_edges)[:, None] * np.diff(self.x_edges)[None, :] * self._metres**2 / self.areas)
+
+    @cached_property
+    def face_lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """(ny, nx+1) true lengths of western and eastern sides and (ny+1, nx) of southern and northern ones, m.
+
+        Geographic: R dφ along meridians, R cosφ dλ along parallels. Projected: the geodesic between the side's ends on
+        the projection's own ellipsoid, which is Δ divided by the scale factor along the side (Snyder 1987, USGS PP
+        1395, §4), also where the projection is not conformal.
+        """
+        nx, x, y = self.shape[1], self.x_edges, self.y_edges
+        if self.is_geographic:
+            along_meridian = EARTH_RADIUS * np.deg2rad(np.diff(y))
+            along_parallel = EARTH_RADIUS * np.cos(np.deg2rad(y))[:, None] * np.deg2rad(np.diff(x))
+            return np.tile(along_meridian[:, None], (1, nx + 1)), along_parallel
+        geod = self._proj.get_geod()
+        lon, lat = self.lonlat(*np.meshgrid(x, y))
+        assert geod is not None  # every projected CRS has an ellipsoid
+        _, _, west = geod.inv(lon[:-1], lat[:-1], lon[1:], lat[1:])
+        _, _, south = geod.inv(lon[:, :-1], lat[:, :-1], lon[:, 1:], lat[:, 1:])
+        return np.asarray(west), np.asarray(south)
+
     def lonlat(self, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Longitude and latitude (degrees, WGS84) of points given in the grid's own coordinates."""
         return pyproj.Transformer.from_crs(self._proj, GEOGRAPHIC, always_xy=True).transform(x, y)
@@ -150,7 +181,9 @@ class Grid:
         (ny, nx), unit = self.shape, "°" if self.is_geographic else " m"
         spacing = f"{np.diff(self.x_edges).mean():.4g} × {np.diff(self.y_edges).mean():.4g}{unit}"
         extent = f"x {self.x_edges[0]:.6g}…{self.x_edges[-1]:.6g}, y {self.y_edges[0]:.6g}…{self.y_edges[-1]:.6g}{unit}"
-        return f"Grid({ny} × {nx} cells of {spacing}; {extent}; {self._proj.name})"
+        operation = self._proj.coordinate_operation
+        name = operation.method_name if self._proj.name == "unknown" and operation else self._proj.name
+        return f"Grid({ny} × {nx} cells of {spacing}; {extent}; {name})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -11,7 +11,7 @@ import pyproj
 from scipy import sparse
 
 from transport.columns import WHOLE_ATMOSPHERE, Columns
-from transport.constants import EARTH_RADIUS, MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
+from transport.constants import MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
 from transport.errors import TanhengError
 from transport.grid import GEOGRAPHIC, Grid
 from transport.levels import VerticalLevels
@@ -45,7 +45,7 @@ def to_cells(analysis: Analysis, grid: Grid, levels: VerticalLevels) -> Weather:
     air, temperature = np.empty((2, nt, nz, ny, nx))
     pressure_edges, height_edges = np.empty((2, nt, nz + 1, ny, nx))
     flux_x, flux_y = np.empty((nt, nz, ny, nx + 1)), np.empty((nt, nz, ny + 1, nx))
-    length_x, length_y = face_lengths(grid)
+    length_x, length_y = grid.face_lengths
     cut = False
     for t in range(nt):
         for rows in _blocks(ny * nx):
@@ -66,30 +66,6 @@ def to_cells(analysis: Analysis, grid: Grid, levels: VerticalLevels) -> Weather:
         grid, analysis.times, air, flux_x, flux_y, pressure_edges, height_edges, temperature, surface, analysis.source,
         notes, open_top=cut,
     )  # fmt: skip
-
-
-def face_lengths(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """True lengths of the sides of the cells.
-
-    Geographic: R dφ along meridians, R cosφ dλ along parallels. Projected: the geodesic between the side's ends on the
-    projection's own ellipsoid, which is Δ divided by the scale factor along the side (Snyder 1987, USGS PP 1395, §4),
-    also where the projection is not conformal.
-
-    Returns:
-        (ny, nx+1) western and eastern sides and (ny+1, nx) southern and northern ones, m.
-    """
-    nx, x, y = grid.shape[1], grid.x_edges, grid.y_edges
-    if grid.is_geographic:
-        along_meridian = EARTH_RADIUS * np.deg2rad(np.diff(y))
-        along_parallel = EARTH_RADIUS * np.cos(np.deg2rad(y))[:, None] * np.deg2rad(np.diff(x))
-        return np.tile(along_meridian[:, None], (1, nx + 1)), along_parallel
-    crs = pyproj.CRS.from_user_input(grid.crs)
-    geod = crs.get_geod()
-    lon, lat = grid.lonlat(*np.meshgrid(x, y))
-    assert geod is not None  # every projected CRS has an ellipsoid
-    _, _, west = geod.inv(lon[:-1], lat[:-1], lon[1:], lat[1:])
-    _, _, south = geod.inv(lon[:, :-1], lat[:, :-1], lon[:, 1:], lat[:, 1:])
-    return np.asarray(west), np.asarray(south)
 
 
 def axis_angles(crs: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -88,3 +88,35 @@ def test_uneven_centres_are_refused():
 def test_levels_reach_from_the_ground_into_the_atmosphere(edges):
     with pytest.raises(TanhengError, match="from the ground"):
         Levels(np.array(edges))
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        "+proj=lcc +lat_1=-15 +lat_2=-40 +lat_0=-27.5 +lon_0=133.3 +R=6370000",
+        "+proj=merc +lat_ts=20 +lon_0=110 +R=6370000",
+        "+proj=stere +lat_0=90 +lat_ts=60 +lon_0=110 +R=6370000",
+        "EPSG:32649",
+    ],
+)
+def test_map_factors_are_those_of_the_projection(crs):
+    """Snyder's formulae for the sphere: cone, cylinder, plane; the transverse Mercator has 0.9996 at its axis."""
+    grid = Grid(np.arange(5) * 2e4 + 4e5, np.arange(4) * 2e4 + 4.4e6 * ("merc" in crs or "EPSG" in crs), crs)
+    _, lat = grid.lonlat(*np.meshgrid(grid.x, grid.y))
+    phi = np.deg2rad(lat)
+    if "lcc" in crs:
+        p1, p2 = np.deg2rad([-15.0, -40.0])
+        t = lambda p: np.tan(np.pi / 4 + p / 2)  # noqa: E731
+        n = np.log(np.cos(p1) / np.cos(p2)) / np.log(t(p2) / t(p1))
+        expected = np.cos(p1) * t(p1) ** n / (np.cos(phi) * t(phi) ** n)
+    elif "merc +" in crs:
+        expected = np.cos(np.deg2rad(20.0)) / np.cos(phi)
+    elif "stere" in crs:
+        expected = (1 + np.sin(np.deg2rad(60.0))) / (1 + np.sin(phi))
+    else:
+        # 500 km is the axis; the scale grows with the square of the distance over the radius of the ellipsoid.
+        expected = np.broadcast_to(0.9996 * (1 + (grid.x - 5e5) ** 2 / (2 * (6.378e6 * 0.9996) ** 2)), grid.shape)
+    np.testing.assert_allclose(grid.map_factors, expected, rtol=2e-6)
+    west, south = grid.face_lengths
+    mean = 0.25 * (west[:, 1:] + west[:, :-1]) * (south[1:] + south[:-1])
+    np.testing.assert_allclose(mean, grid.areas, rtol=1e-3 if "EPSG" in crs else 2e-6)

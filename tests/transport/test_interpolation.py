@@ -8,7 +8,7 @@ from transport.columns import Columns, virtual_temperature
 from transport.constants import EARTH_RADIUS, GAS_CONSTANT, MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
 from transport.errors import TanhengError
 from transport.grid import Grid
-from transport.interpolation import axis_angles, face_lengths, to_cells
+from transport.interpolation import axis_angles, to_cells
 from transport.levels import EtaLevels, FixedHeights, HybridLevels
 from transport.weather import Analysis, Surface
 
@@ -127,7 +127,7 @@ def test_a_linear_field_is_exact_anywhere():
     grid = Grid(np.linspace(6.01, 11.93, 31), np.linspace(44.03, 49.97, 23))
     weather = to_cells(source, grid, HybridLevels.l137().thinned(count=10))
     per_metre = MOLES * -np.diff(weather.pressure_edges[0, :, 0, 0])
-    length_x, length_y = face_lengths(grid)
+    length_x, length_y = grid.face_lengths
     u = 2.0 + 0.5 * grid.x_edges[None, :] - 0.3 * grid.y[:, None]
     v = -(2.0 + 0.5 * grid.x[None, :] - 0.3 * grid.y_edges[:, None])
     np.testing.assert_allclose(weather.flux_x[1], per_metre[:, None, None] * u * length_x, rtol=1e-9)
@@ -172,7 +172,7 @@ def test_a_wind_is_the_same_wind_on_turned_axes():
     )  # fmt: skip
     grid = Grid(np.linspace(300e3, 680e3, 9), np.linspace(4.95e6, 5.45e6, 11), UTM)
     weather = to_cells(source, grid, HybridLevels.sigma(np.array([1.0, 0.0])))
-    length_x, length_y = face_lengths(grid)
+    length_x, length_y = grid.face_lengths
     x_wind, y_wind = weather.flux_x[0, 0] / length_x, weather.flux_y[0, 0] / length_y
     geod = pyproj.Geod(ellps="WGS84")
     to_map = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True).transform
@@ -207,7 +207,7 @@ def test_turned_there_and_back():
                       surface_pressure=np.full((2, 13, 9), 100e3))  # fmt: skip
     grid = Grid(np.linspace(7.0, 11.0, 5), np.linspace(45.0, 49.0, 5))
     weather = to_cells(source, grid, HybridLevels.sigma(np.array([1.0, 0.0])))
-    length_x, length_y = face_lengths(grid)
+    length_x, length_y = grid.face_lengths
     np.testing.assert_allclose(weather.flux_x[0, 0] / length_x / (MOLES * 100e3), 7.0, atol=1e-4)
     np.testing.assert_allclose(weather.flux_y[0, 0] / length_y / (MOLES * 100e3), -4.0, atol=1e-4)
 
@@ -228,7 +228,7 @@ def test_solid_rotation_does_not_diverge():
 def test_sides_and_areas_agree_on_conformal_maps(crs):
     origin = np.array([400e3, 5e6]) if crs == UTM else np.array([300e3, 200e3])
     grid = Grid(origin[0] + np.arange(6) * 4e3, origin[1] + np.arange(5) * 4e3, crs)
-    west, south = face_lengths(grid)
+    west, south = grid.face_lengths
     product = 0.25 * (west[:, 1:] + west[:, :-1]) * (south[1:] + south[:-1])
     np.testing.assert_allclose(product, grid.areas, rtol=1e-6)
     lon, lat = grid.lonlat(*np.meshgrid(grid.x_edges, grid.y))
@@ -240,7 +240,7 @@ def test_sides_are_true_lengths_where_the_map_is_not_conformal():
     # Far from its centre an azimuthal equal-area map shrinks along the radius as much as it stretches across it.
     crs = "+proj=laea +lat_0=0 +lon_0=0 +R=6371000"
     grid = Grid(6e6 + np.arange(3) * 1e3, np.array([-1e3, 0.0, 1e3]), crs)
-    west, south = face_lengths(grid)
+    west, south = grid.face_lengths
     half = np.arcsin(6.001e6 / (2 * 6371e3))  # ρ = 2 R sin(c/2)
     np.testing.assert_allclose(south[1].mean(), 1e3 / np.cos(half), rtol=1e-5)
     np.testing.assert_allclose(west[:, 1].mean(), 1e3 * np.cos(half), rtol=1e-5)
