@@ -89,7 +89,11 @@ def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def manifest(
-    inputs: dict[str, str], seeds: dict[str, int], citations: tuple[Citation, ...], config: DictConfig, run: dict[str, Any]
+    inputs: dict[str, str],
+    seeds: dict[str, int],
+    citations: tuple[Citation, ...],
+    config: DictConfig,
+    run: dict[str, Any],
 ) -> dict[str, Any]:
     """The content of manifest.json.
 

@@ -44,9 +44,8 @@ TEXT = {
     "column": "Column mean",
     "ground": "Near the ground",
     "enhancement": "{species} above the inflow ({unit})",
-    "column_of": "{title}, lowest {height} km",
     "modelled_column": "Modelled, {time}",
-    "observed_column": "Observed by {instrument}",
+    "observed_column": "Observed by {instrument}, {time}",
     "local": "{date} {clock} (UTC{sign}{offset})",
     "mean_until": "Means of {minutes} min; times are their ends, local (UTC{sign}{offset})",
     "soundings": "{count} soundings; both maps relative to {inflow} ppb",
@@ -54,11 +53,11 @@ TEXT = {
     "modelled_axis": "Modelled XCH4 (ppb)",
     "equal": "equal",
     "r": "r = {r}, mean difference {bias}, RMS {rms} ppb",
-    "ours": "Tanheng, mean of the day",
-    "theirs": "{name}, mean of the day",
+    "ours": "Tanheng, mean of the run, above the inflow",
+    "theirs": "{name}, above each hour's minimum",
     "r_by_hour": "Correlation over the {cells} common cells",
     "hour": "Hours since the start",
-    "over_minimum": "Column mean above the inflow (ours) or the field's minimum (CMAQ), ppb",
+    "over_minimum": "Column mean above the background (ppb)",
 }
 
 # Okabe and Ito (2008): distinct for colour-blind readers, and in grey.
@@ -84,7 +83,7 @@ def pretty(text: str) -> str:
     """
     if "/" in text:  # an address or a path is copied, not read: leave its words alone
         return "".join(part if "/" in part else pretty(part) for part in re.split(r"(\S*/\S*)", text))
-    text = re.sub(r"\b(CO|CH)([24])\b", lambda m: m[1] + m[2].translate(_SUBSCRIPT), text)
+    text = re.sub(r"\b(CO|CH|SO)([24])\b", lambda m: m[1] + m[2].translate(_SUBSCRIPT), text)
     # Only after symbols that carry exponents in our units, so that a name such as "NAME-3" stays whole.
     exponent = r"\b(k?m|s|h|d|yr|kg|mol)(-[1-9]|(?<=m)[23])(?![\w-])"
     return re.sub(exponent, lambda m: m[1] + m[2].translate(_SUPERSCRIPT), text)
@@ -118,6 +117,10 @@ def _header(setup: Setup | Simulation, subtitle: str, width: float) -> list[tupl
         box = {"boxstyle": "square,pad=0.3", "facecolor": WARNING, "edgecolor": "none"}
         why = setup.synthetic if isinstance(setup.synthetic, str) else TEXT["synthetic_why"]
         text = f"{TEXT['synthetic']}: {why}"
+        if len(text) > (width - 2 * MARGIN) / 0.085:  # too narrow: the reason goes below the mark
+            text = TEXT["synthetic"]
+            reason = {"fontsize": BODY, "fontweight": "bold", "color": WARNING}
+            lines[:0] = [(line, reason) for line in textwrap.wrap(why, int((width - 2 * MARGIN) / 0.085))]
         lines.insert(0, (text, {"fontsize": BODY, "fontweight": "bold", "color": "white", "bbox": box}))
     return lines
 

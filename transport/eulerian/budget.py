@@ -91,6 +91,8 @@ def _counted_step(step: Step, q, n, source, outer: Outer):
 
     q = go(step.z, go(step.y, go(step.x, q, 0, outer.x), 1, outer.y), 2, outer.z)
     before, after, c = step.air_at(3, n), step.air_at(4, n), step.column
+    decayed = jnp.sum(before * (q - step.decayed(q)))
+    q = step.decayed(q)
     q = implicit_step(before, after, before * q + source, c.exchange, c.excess, outer.z[1], c.updraft, c.deposition)
     deposited = 0.0 if c.deposition is None else jnp.sum(c.deposition * q[0])
     top_in = top_out = jnp.zeros((), q.dtype)
@@ -99,10 +101,8 @@ def _counted_step(step: Step, q, n, source, outer: Outer):
             jnp.sum(jnp.maximum(-c.excess[-1], 0.0) * outer.z[1]),
             jnp.sum(jnp.maximum(c.excess[-1], 0.0) * q[-1]),
         )
-    decayed = jnp.zeros((), q.dtype)
-    if step.survival is not None:
-        decayed = jnp.sum(after * q * (1.0 - step.survival))
-        q = q * step.survival
+    decayed += jnp.sum(after * (q - step.decayed(q)))
+    q = step.decayed(q)
     q = go(step.x, go(step.y, go(step.z, q, 4, outer.z), 5, outer.y), 6, outer.x)
     gained, lost = _by_side(entered, top_in), _by_side(left, top_out)
     return q, jnp.concatenate([gained, lost, jnp.stack([jnp.asarray(deposited, q.dtype), decayed])])

@@ -36,9 +36,10 @@ class EulerianTransport(AbstractMap):
         sinks: first-order losses, if any.
         columns: layers of air, needed where `sinks` deposit.
         max_courant: largest Courant number of one sweep; decides steps and sub-sweeps.
+        max_seconds: longest step, s: mixing is first order in time, half a per cent at the ground for five minutes.
 
     Raises:
-        TanhengError: `max_courant` outside 0…1, or point sources outside the model.
+        TanhengError: `max_courant` outside 0…1, `max_seconds` not positive, or point sources outside the model.
     """
 
     meteorology: Meteorology
@@ -58,6 +59,7 @@ class EulerianTransport(AbstractMap):
         sinks: Sinks | None = None,
         columns: Columns | None = None,
         max_courant: float = 0.9,
+        max_seconds: float = 300.0,
     ):
         if not 0.0 < max_courant <= 1.0:
             raise TanhengError(
@@ -66,6 +68,11 @@ class EulerianTransport(AbstractMap):
                 expected="0 < max_courant ≤ 1",
                 remedy="use the default 0.9",
             )
+        if not max_seconds > 0.0:
+            raise TanhengError(
+                "transport.max_seconds is not a length of time", got=max_seconds, expected="> 0 s",
+                remedy="use the default 300",
+            )  # fmt: skip
         shape, dtype = meteorology.air.shape[1:], meteorology.air.dtype
         injection = injection or Injection.none(shape[0])
         injection.check(shape)
@@ -75,7 +82,7 @@ class EulerianTransport(AbstractMap):
         self.injection = jax.tree.map(jnp.asarray, injection)
         self.decay, self.deposition = _losses(sinks, columns, meteorology)
         self.scheme = scheme or PPM()
-        self.plan = make_plan(meteorology, max_courant)
+        self.plan = make_plan(meteorology, max_courant, max_seconds)
 
     @property
     def seconds(self) -> float:
@@ -110,7 +117,7 @@ class EulerianTransport(AbstractMap):
         def per_step(rate):
             return None if rate is None else rate[t] * seconds
 
-        survival = None if self.decay is None else jnp.exp(-self.decay[t] * seconds)
+        survival = None if self.decay is None else jnp.exp(-0.5 * self.decay[t] * seconds)
         column = Column(met.mixing.exchange[t] * seconds, per_step(met.mixing.updraft), per_step(self.deposition), None)
         fluxes = (met.flux_x[t], met.flux_y[t], met.flux_z[t])
         return make_step(met.air[t], met.air[t + 1], fluxes, column, seconds, self.plan, self.scheme, survival)

@@ -78,13 +78,13 @@ def _work(slab: tuple[int, int, int]) -> int:
     return (end - first) * sweeps
 
 
-def make_plan(meteorology: Meteorology, max_courant: float) -> Plan:
-    """The fewest steps with at most half of the layers sub-cycled.
+def make_plan(meteorology: Meteorology, max_courant: float, max_seconds: float) -> Plan:
+    """The fewest steps, none longer than `max_seconds`, with at most half of the layers sub-cycled.
 
     Raises:
         TanhengError: more than `MOST_STEPS` would be needed.
     """
-    steps = 1
+    steps = max(1, math.ceil(meteorology.interval / max_seconds))
     while steps <= MOST_STEPS:
         x, y, excess = courant_numbers(meteorology, steps)
         worst = np.maximum(x, y)

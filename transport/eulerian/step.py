@@ -1,7 +1,7 @@
 """One step over Δt, symmetric about the implicit column solve where sources enter, and its dual.
 
     q ← X(Δt/2) q;  q ← Y(Δt/2) q;  q ← Z(Δt/2) q;
-    q ← (m' + Δt L)⁻¹ (m q + s Δt);
+    q ← d (m' + Δt L)⁻¹ (m d q + s Δt);                              d = exp(−λ Δt/2)
     q ← Z(Δt/2) q;  q ← Y(Δt/2) q;  q ← X(Δt/2) q                    (Strang 1968, doi 10.1137/0705041)
 
 Air moves along: m is known before every sweep. The bands of a sweep refer to the air in the middle of the interval and
@@ -68,7 +68,7 @@ class Step(eqx.Module):
         column: implicit terms.
         air: (nz, ny, nx) at the start of the first step and after each stage of it, mol: 7 entries.
         gain: (nz, ny, nx) what the air gains in one step, mol.
-        survival: what a step leaves of the tracer, exp(−λ Δt), or None.
+        survival: what half a step leaves of the tracer, exp(−λ Δt/2), or None.
     """
 
     x: Sweep
@@ -90,12 +90,15 @@ class Step(eqx.Module):
         q = self.z.forward(q, self.air_at(2, n), outer.z)
         before, after = self.air_at(3, n), self.air_at(4, n)
         c = self.column
+        q = self.decayed(q)
         q = implicit_step(before, after, before * q + source, c.exchange, c.excess, outer.z[1], c.updraft, c.deposition)
-        if self.survival is not None:
-            q = q * self.survival
-        q = self.z.forward(q, after, outer.z)
+        q = self.z.forward(self.decayed(q), after, outer.z)
         q = self.y.forward(q, self.air_at(5, n), outer.y)
         return self.x.forward(q, self.air_at(6, n), outer.x)
+
+    def decayed(self, field: Array) -> Array:
+        """What half a step of decay leaves; the same forward and in the dual."""
+        return field if self.survival is None else field * self.survival
 
     def flipped(self) -> tuple[Bands, Bands, Bands]:
         """The transposed bands, computed once per interval."""
@@ -109,12 +112,10 @@ class Step(eqx.Module):
         mu, outer_y = self.y.dual(y, mu, self.air_at(5, n))
         after = self.air_at(4, n)
         mu, outer_z = self.z.dual(z, mu, after)
-        if self.survival is not None:
-            mu = mu * self.survival
         c = self.column
-        mu, top = implicit_step_transposed(after, mu, c.exchange, c.excess, c.updraft, c.deposition)
+        mu, top = implicit_step_transposed(after, self.decayed(mu), c.exchange, c.excess, c.updraft, c.deposition)
         source = mu
-        mu, more_z = self.z.dual(z, mu, self.air_at(2, n))
+        mu, more_z = self.z.dual(z, self.decayed(mu), self.air_at(2, n))
         mu, more_y = self.y.dual(y, mu, self.air_at(1, n))
         mu, more_x = self.x.dual(x, mu, self.air_at(0, n))
         if top is not None:
@@ -141,7 +142,7 @@ def make_step(
         seconds: Δt.
         plan: steps and sub-sweeps.
         scheme: of advection.
-        survival: exp(−λ Δt) or None.
+        survival: exp(−λ Δt/2) or None.
     """
     half = 0.5 * seconds
     middle = 0.5 * (start + end)
