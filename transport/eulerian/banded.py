@@ -23,12 +23,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def _shifted(field: Array, reach: int, axis: int) -> list[Array]:
-    """The field moved by −r … r along axis, zero beyond the edges."""
+def _shifted(field: Array, reach: int, axis: int, outer: tuple[Array, Array] | None) -> list[Array]:
+    """The field moved by −r … r along axis, between the outer cells; zero beyond them."""
     n = field.shape[axis]
     config = [(0, 0, 0)] * field.ndim
     config[axis] = (reach, reach, 0)
     padded = jax.lax.pad(field, jnp.zeros((), field.dtype), config)
+    if outer is not None:
+        for value, place in zip(outer, (reach - 1, reach + n), strict=True):
+            padded = jax.lax.dynamic_update_index_in_dim(padded, value, place, axis)
     return [jax.lax.slice_in_dim(padded, k, k + n, axis=axis) for k in range(2 * reach + 1)]
 
 
@@ -69,15 +72,10 @@ class Bands(eqx.Module):
             air: m', or m.
             outer: values of the two outer cells, each without the axis; None for zero.
         """
-        shifted = _shifted(field, self.reach, self.axis)
+        shifted = _shifted(field, self.reach, self.axis, outer)
         del shifted[self.reach]
         total = sum(band * (near - field) for band, near in zip(self.off, shifted, strict=True))
-        result = field - total / air
-        if outer is not None:
-            for value, last in zip(outer, (False, True), strict=True):
-                gain = -self.facing(last) * value / _edge(air, self.axis, last)
-                result = _add_edge(result, gain, self.axis, last)
-        return jax.lax.optimization_barrier(result)
+        return jax.lax.optimization_barrier(field - total / air)
 
     def facing(self, last: bool) -> Array:
         """The band that couples the edge cells to their outer cell: −(inflow) forward, −(outflow) transposed."""

@@ -62,16 +62,16 @@ def _crossing(sweep: Sweep, q, outer) -> tuple:
 
 
 def _swept(sweep: Sweep, q, air, outer):
-    """The sweep, and what crossed its two edges."""
+    """The sweep, with `air` after it, and what crossed its two edges."""
     parts, entered, left = [], jnp.zeros(2, q.dtype), jnp.zeros(2, q.dtype)
     for a, b, n in sweep.slabs:
         slab = sweep.layers(a, b)
         side = outer if sweep.axis == 0 else tuple(value[a:b] for value in outer)
 
-        def once(j, carry, slab=slab, before=air[a:b], side=side):
+        def once(j, carry, slab=slab, after=air[a:b], side=side, n=n):
             part, entered, left = carry
             gains, losses = _crossing(slab, part, side)
-            part = slab.faces.apply(part, before - (j + 1) * slab.lost, side)
+            part = slab.faces.apply(part, slab.earlier(after, -(n - 1 - j), n), side)
             return part, entered + gains, left + losses
 
         part, entered, left = repeated(n, once, (q[a:b], entered, left))
@@ -83,13 +83,15 @@ def _counted_step(step: Step, q, n, source, outer: Outer):
     """`Step.forward`, counting: (q, entered per side, left per side, deposited, decayed)."""
     entered, left = [], []
 
-    def go(sweep, q, stage, outer):
-        q, gains, losses = _swept(sweep, q, step.air_at(stage, n), outer)
+    def go(sweep, q, air, outer):
+        q, gains, losses = _swept(sweep, q, air, outer)
         entered.append(gains)
         left.append(losses)
         return q
 
-    q = go(step.z, go(step.y, go(step.x, q, 0, outer.x), 1, outer.y), 2, outer.z)
+    q = go(step.x, q, step.air_at(1, n), outer.x)
+    q = go(step.y, q, step.air_at(2, n), outer.y)
+    q = go(step.z, q, step.air_at(3, n), outer.z)
     before, after, c = step.air_at(3, n), step.air_at(4, n), step.column
     decayed = jnp.sum(before * (q - step.decayed(q)))
     q = step.decayed(q)
@@ -103,7 +105,9 @@ def _counted_step(step: Step, q, n, source, outer: Outer):
         )
     decayed += jnp.sum(after * (q - step.decayed(q)))
     q = step.decayed(q)
-    q = go(step.x, go(step.y, go(step.z, q, 4, outer.z), 5, outer.y), 6, outer.x)
+    q = go(step.z, q, step.air_at(5, n), outer.z)
+    q = go(step.y, q, step.air_at(6, n), outer.y)
+    q = go(step.x, q, step.air_at(0, n + 1), outer.x)
     gained, lost = _by_side(entered, top_in), _by_side(left, top_out)
     return q, jnp.concatenate([gained, lost, jnp.stack([jnp.asarray(deposited, q.dtype), decayed])])
 

@@ -78,8 +78,9 @@ class EulerianTransport(AbstractMap):
         injection.check(shape)
         self.meteorology = meteorology
         self.areas = jnp.asarray(areas, dtype)
-        # As JAX arrays, so that the operator's leaves are all of one kind.
+        # As JAX arrays, so that the operator's leaves are all of one kind; shares in the precision of the air.
         self.injection = jax.tree.map(jnp.asarray, injection)
+        self.injection = eqx.tree_at(lambda i: i.profile, self.injection, self.injection.profile.astype(dtype))
         self.decay, self.deposition = _losses(sinks, columns, meteorology)
         self.scheme = scheme or PPM()
         self.plan = make_plan(meteorology, max_courant, max_seconds)
@@ -114,13 +115,21 @@ class EulerianTransport(AbstractMap):
         """Coefficients of interval t."""
         met, seconds = self.meteorology, self.seconds
 
-        def per_step(rate):
-            return None if rate is None else rate[t] * seconds
+        def fields(t):
+            air, fluxes = (met.air[t], met.air[t + 1]), (met.flux_x[t], met.flux_y[t], met.flux_z[t])
+            rates = (met.mixing.exchange, met.mixing.updraft, self.deposition)
+            exchange, updraft, deposition = (None if rate is None else rate[t] * seconds for rate in rates)
+            return *air, fluxes, (exchange, updraft, deposition)
 
+        def nothing(t):
+            return jax.tree.map(lambda field: jnp.zeros(field.shape, field.dtype), jax.eval_shape(fields, t))
+
+        # The branch is always taken. XLA on CPUs would repeat the slices inside each of some forty kernels that use
+        # them, and make these five times slower; across a branch it does not.
+        start, end, fluxes, (exchange, updraft, deposition) = jax.lax.cond(jnp.asarray(t) >= 0, fields, nothing, t)
         survival = None if self.decay is None else jnp.exp(-0.5 * self.decay[t] * seconds)
-        column = Column(met.mixing.exchange[t] * seconds, per_step(met.mixing.updraft), per_step(self.deposition), None)
-        fluxes = (met.flux_x[t], met.flux_y[t], met.flux_z[t])
-        return make_step(met.air[t], met.air[t + 1], fluxes, column, seconds, self.plan, self.scheme, survival)
+        column = Column(exchange, updraft, deposition, None)
+        return make_step(start, end, fluxes, column, seconds, self.plan, self.scheme, survival)
 
     def release(self, t: Array, surface: Array, points: Array) -> Array:
         """What sources put into the cells during one step of interval t, µmol."""
@@ -151,12 +160,12 @@ class EulerianTransport(AbstractMap):
 
             def inner(carry, n):
                 q, mean = carry
-                new = step.forward(q, n, source, outer)
-                return (new, mean + 0.5 * (q + new)), None
+                q = step.forward(q, n, source, outer)
+                return (q, mean + q), None
 
             steps = jnp.arange(self.plan.steps, dtype=q.dtype)
-            (q, mean), _ = jax.lax.scan(inner, (q, jnp.zeros_like(q)), steps)
-            return q, see(t, mean / self.plan.steps)
+            (q, mean), _ = jax.lax.scan(inner, (q, 0.5 * q), steps)
+            return q, see(t, (mean - 0.5 * q) / self.plan.steps)
 
         times = jnp.arange(self.meteorology.shape[0])
         return jax.lax.scan(interval, vector.initial, (times, vector.surface, vector.points, vector.boundary))[1]

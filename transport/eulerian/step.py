@@ -85,16 +85,16 @@ class Step(eqx.Module):
 
     def forward(self, q: Array, n: Array, source: Array, outer: Outer) -> Array:
         """q after step n; `source` is what enters during the step, µmol."""
-        q = self.x.forward(q, self.air_at(0, n), outer.x)
-        q = self.y.forward(q, self.air_at(1, n), outer.y)
-        q = self.z.forward(q, self.air_at(2, n), outer.z)
+        q = self.x.forward(q, self.air_at(1, n), outer.x)
+        q = self.y.forward(q, self.air_at(2, n), outer.y)
+        q = self.z.forward(q, self.air_at(3, n), outer.z)
         before, after = self.air_at(3, n), self.air_at(4, n)
         c = self.column
         q = self.decayed(q)
         q = implicit_step(before, after, before * q + source, c.exchange, c.excess, outer.z[1], c.updraft, c.deposition)
-        q = self.z.forward(self.decayed(q), after, outer.z)
-        q = self.y.forward(q, self.air_at(5, n), outer.y)
-        return self.x.forward(q, self.air_at(6, n), outer.x)
+        q = self.z.forward(self.decayed(q), self.air_at(5, n), outer.z)
+        q = self.y.forward(q, self.air_at(6, n), outer.y)
+        return self.x.forward(q, self.air_at(0, n + 1), outer.x)
 
     def decayed(self, field: Array) -> Array:
         """What half a step of decay leaves; the same forward and in the dual."""

@@ -52,19 +52,23 @@ class Sweep(eqx.Module):
         first, last = self.moved
         return self.faces.transpose((jnp.maximum(-first, 0.0), jnp.maximum(last, 0.0)))
 
+    def earlier(self, air: Array, j: Array | int, n: int) -> Array:
+        """Air after j more of n sub-sweeps; the one sweep of most layers must not even read what is lost."""
+        return air if n == 1 else air - j * self.lost
+
     def layers(self, a: int, b: int) -> "Sweep":
         """Layers a … b alone."""
         return _layers(self, a, b)
 
     def forward(self, q: Float[Array, "nz ny nx"], air: Float[Array, "nz ny nx"], outer: tuple[Array, Array]) -> Array:
-        """q after the sweep, with `air` before it and the values of the outer cells."""
+        """q after the sweep, with `air` after it and the values of the outer cells."""
         parts = []
         for a, b, n in self.slabs:
             slab = self.layers(a, b)
             side = outer if self.axis == 0 else tuple(value[a:b] for value in outer)
 
-            def once(j, part, slab=slab, before=air[a:b], side=side):
-                return slab.faces.apply(part, before - (j + 1) * slab.lost, side)
+            def once(j, part, slab=slab, after=air[a:b], side=side, n=n):
+                return slab.faces.apply(part, slab.earlier(after, -(n - 1 - j), n), side)
 
             parts.append(repeated(n, once, q[a:b]))
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
@@ -83,7 +87,7 @@ class Sweep(eqx.Module):
             def once(i, carry, slab=slab, back=back, gains=gains, before=air[a:b], n=n):
                 part, side = carry
                 side = tuple(s - gain * e for s, gain, e in zip(side, gains, edges(part, self.axis), strict=True))
-                return back.apply(part, before - (n - 1 - i) * slab.lost), side
+                return back.apply(part, slab.earlier(before, n - 1 - i, n)), side
 
             none = jnp.zeros_like(gains[0])
             part, side = repeated(n, once, (mu[a:b], (none, none)))

@@ -125,7 +125,7 @@ class _Column(eqx.Module):
         r = self._held()
         y = _descend(rhs, lambda k, y: y * _at(self.down, k) / self._pivot(r, k))
         if self.updraft is None:
-            y = y.at[0].divide(r[0])
+            y = y.at[0].set(y[0] / r[0])
             return _ascend(y, lambda k, q, y: (y + _at(self.up, k) * q) / self._pivot(r, k))
         v = self._lifted(self.updraft, r)
         ground = y[0] / self._ground(r, v)

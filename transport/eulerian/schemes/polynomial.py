@@ -42,7 +42,7 @@ class _OddOrder(AbstractLinearScheme):
         """Polynomials in c, by Horner's rule."""
         return [
             functools.reduce(lambda total, a: total * c + a, row[::-1], 0.0 * c)
-            for row in coefficients(self.half_width)
+            for row in coefficients(self.half_width).tolist()
         ]
 
 
