@@ -128,7 +128,7 @@ def bands_of(weights: list[Array], moved: Array, axis: int) -> Bands:
 
     # flux[j] is what face f takes from cell f − r + j: offset j − r + 1 from a donor at f − 1, r − j from one at f.
     flux = [moved * jnp.where(ahead, weight(j - r + 1), weight(r - j)) for j in range(2 * r)]
-    # Computed once: the bands read each of them twice.
+    # Meant to be computed once, since the bands read each of them twice; XLA on CPUs may still reach through.
     flux = jax.lax.optimization_barrier(flux)
     off = [
         (high(flux[k + r - 1], axis) if k + r - 1 >= 0 else 0.0) - (low(flux[k + r], axis) if k + r < 2 * r else 0.0)

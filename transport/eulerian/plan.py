@@ -82,8 +82,14 @@ def make_plan(meteorology: Meteorology, max_courant: float, max_seconds: float) 
     """The fewest steps, none longer than `max_seconds`, with at most half of the layers sub-cycled.
 
     Raises:
-        TanhengError: more than `MOST_STEPS` would be needed.
+        TanhengError: a cell without air, or more than `MOST_STEPS` would be needed.
     """
+    least = float(meteorology.air.min())
+    if not least > 0.0:
+        raise TanhengError(
+            "a cell of the meteorology has no air", got=f"{least:.3g} mol", expected="> 0 at the ends of all intervals",
+            remedy="check air and fluxes with Meteorology.continuity_residual()",
+        )  # fmt: skip
     steps = max(1, math.ceil(meteorology.interval / max_seconds))
     while steps <= MOST_STEPS:
         x, y, excess = courant_numbers(meteorology, steps)
