@@ -15,6 +15,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from transport.errors import TanhengError
+
 Structure = Any  # a pytree of jax.ShapeDtypeStruct
 
 
@@ -70,11 +72,30 @@ _map_p.multiple_results = True
 
 
 def apply_registered(operator: Any, vector: Any, transposed: bool = False) -> Any:
-    """A v, or Aᵀ v, as a primitive that JAX differentiates, transposes and batches by the map's own two functions."""
+    """A v, or Aᵀ v, as a primitive that JAX differentiates, transposes and batches by the map's own two functions.
+
+    Raises:
+        TanhengError: a vector of another structure, shape or precision.
+    """
+    _require_structure(vector, operator.out_structure() if transposed else operator.in_structure())
     leaves, tree = jax.tree.flatten((operator, vector))
     structure = operator.in_structure() if transposed else operator.out_structure()
     out = _map_p.bind(*map(jnp.asarray, leaves), tree=tree, transposed=transposed, batched=False)
     return jax.tree.unflatten(jax.tree.structure(structure), out)
+
+
+def _require_structure(vector: Any, expected: Structure) -> None:
+    def described(tree):
+        return [f"{a.dtype}{list(a.shape)}" for a in jax.tree.leaves(tree)]
+
+    same = jax.tree.structure(vector) == jax.tree.structure(expected)
+    if not same or described(vector) != described(expected):
+        raise TanhengError(
+            "a vector does not belong to this map",
+            got=", ".join(described(vector)),
+            expected=", ".join(described(expected)),
+            remedy="build it from the map's in_structure() or out_structure(), in the same precision",
+        )
 
 
 def _image(*leaves, tree, transposed, batched):
@@ -170,8 +191,9 @@ def random_like(key: Array, structure: Structure) -> Any:
 
 def inner(a: Any, b: Any) -> Array:
     """⟨a, b⟩ of two vectors of the same structure."""
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return sum((jnp.vdot(x, y) for x, y in pairs), start=jnp.zeros(()))
+    # No zero to start from: it would have a precision of its own.
+    products = [jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    return functools.reduce(jnp.add, products, 0.0)  # type: ignore[return-value]
 
 
 def adjoint_gap(operator: lx.AbstractLinearOperator, pairs: int = 3) -> float:

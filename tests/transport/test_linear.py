@@ -4,6 +4,7 @@ import lineax as lx
 import numpy as np
 import pytest
 
+from transport.errors import TanhengError
 from transport.linear import AbstractMap, Transpose, adjoint_gap, materialise
 
 
@@ -60,3 +61,11 @@ def test_a_matrix_free_map_says_so():
 
 def test_a_gap_that_is_not_a_number_is_not_small():
     assert not adjoint_gap(lx.MatrixLinearOperator(jnp.full((3, 3), jnp.nan))) <= 1e-13
+
+
+def test_a_vector_of_another_precision_is_refused():
+    from transport.linear import apply_registered
+
+    with pytest.raises(TanhengError, match="does not belong") as refused:
+        apply_registered(Double(jnp.eye(3)), jnp.ones(3, jnp.float32))
+    assert "float32[3]" in str(refused.value) and "float64[3]" in str(refused.value)
