@@ -72,6 +72,7 @@ def run(resolved) -> None:
     config = schema.typed(resolved)
 
     import jax
+    from rich.markup import escape
 
     jax.config.update("jax_enable_x64", True)
     from experiments import tasks
@@ -82,7 +83,10 @@ def run(resolved) -> None:
         "choices": {group: hydra.runtime.choices.get(group) for group in schema.NODES},
         "overrides": list(hydra.overrides.task),
     }
-    console.print(f"[bold]tanheng[/] {' '.join(identity['overrides'])} → {directory}", soft_wrap=True, markup=True)
+    # Overrides hold lists and paths, which must not be taken for the terminal's own marks.
+    console.print(
+        f"[bold]tanheng[/] {escape(' '.join(identity['overrides']))} → {escape(str(directory))}", soft_wrap=True
+    )
     tasks.require_offered(config)
     if isinstance(config.task, schema.Check):
         tasks.check(config, directory)
@@ -93,10 +97,9 @@ def run(resolved) -> None:
     perform, tell = (tasks.simulate, simulation_headline) if simulated else (tasks.invert, headline)
     summary = perform(config, resolved, identity, directory, started)
     for line in tell(summary):
-        console.print(f"  {line}", soft_wrap=True)
-    console.print(
-        f"  {directory / 'report.html' if config.products.report else directory / 'summary.json'}", soft_wrap=True
-    )
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+    shown = directory / ("report.html" if config.products.report else "summary.json")
+    console.print(f"  {shown}", soft_wrap=True, markup=False)
 
 
 def main() -> int:

@@ -140,7 +140,8 @@ UNITED_KINGDOM = Dataset(
     headers={"Accept": "application/vnd.github.raw+json"},
 )
 
-# Weather and soundings were joined or converted from the repository's files (see the case's page); its prior is unchanged.
+# Weather and soundings were joined or converted from the repository's files (see the case's page); the prior is as it
+# stands there.
 _BOWEN_COMMIT = "441e2cc9ce704c3112ba913b589eecfd12ab1bb9"
 BOWEN_BASIN = Dataset(
     "openmethane_bowen_basin",

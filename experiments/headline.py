@@ -33,8 +33,8 @@ def simulation_headline(summary: dict[str, Any]) -> list[str]:
     total, column, budget = summary["emission_total"], summary["column_enhancement"], summary["budget"]
     unit = budget["unit"]
     lines = [
-        f"{tag}{summary['title']}: {rounded(total['value'])} {total['unit']} emitted on the mean of {summary['hours']:g} h; "
-        f"column up to {rounded(column['max'])} {column['unit']} above the inflow of "
+        f"{tag}{summary['title']}: {rounded(total['value'])} {total['unit']} emitted on the mean of "
+        f"{summary['hours']:g} h; column up to {rounded(column['max'])} {column['unit']} above the inflow of "
         f"{rounded_to(summary['inflow']['value'])} {column['unit']}",
         f"budget: emitted {rounded(budget['emitted'])} {unit}, of which "
         f"{rounded(budget['emission_in_the_domain_at_the_end'])} {unit} are in the domain at the end; "

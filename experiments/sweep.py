@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.numbers import number, value_place, with_uncertainty
@@ -121,7 +122,7 @@ def show(folder: Path) -> None:
         table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
     for row in rows:
         cells = _cells(row, known) if "region" in row else [""] * len(numbers)
-        table.add_row(*(row["options"].get(name, "") for name in swept), *cells, row["status"])
+        table.add_row(*(escape(row["options"].get(name, "")) for name in swept), *cells, row["status"])
     # A cell is never cut: on a narrow terminal the lines wrap instead.
     console.print(table, width=max(console.width, console.measure(table).maximum), crop=False, soft_wrap=True)
 

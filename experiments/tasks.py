@@ -56,7 +56,8 @@ def require_offered(config: schema.Config) -> None:
         why = _WHY_NOT.get((case, task), "its responses were computed elsewhere, there is no air to carry forward")
         raise TanhengError(
             f"task={task} is not offered by case {case}", got=f"task={task}: {why}",
-            expected=" or ".join(f"task={t}" for t in offered(config.case)), remedy=f"e.g. task={offered(config.case)[0]}",
+            expected=" or ".join(f"task={t}" for t in offered(config.case)),
+            remedy=f"e.g. task={offered(config.case)[0]}",
         )  # fmt: skip
 
 

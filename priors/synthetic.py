@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from transport.errors import TanhengError
-from transport.grid import Grid, Levels
+from transport.grid import Grid
+from transport.levels import IsothermalHeights
 from transport.units import teragrams_per_year
 
 
@@ -62,7 +63,7 @@ def vegetation(grid: Grid, radius: float) -> np.ndarray:
     return 1.0 - 0.85 * np.exp(-(x**2 + y**2) / (2.0 * radius**2))
 
 
-def injection_profile(levels: Levels, height: float) -> np.ndarray:
+def injection_profile(levels: IsothermalHeights, height: float) -> np.ndarray:
     """(nz,) share of a stack's release per layer: a Gaussian of 30 % of its effective height, cut at the ground.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Horizontal grids (lat-lon or any pyproj CRS) and the vertical coordinate."""
+"""Horizontal grids: lat-lon or any pyproj CRS."""
 
 import dataclasses
 from functools import cached_property
@@ -7,14 +7,18 @@ import numpy as np
 import pyproj
 from numpy.typing import ArrayLike
 
-from transport.constants import EARTH_RADIUS, MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
+from transport.constants import EARTH_RADIUS
 from transport.errors import TanhengError
 
 GEOGRAPHIC = "EPSG:4326"
-HIGHEST_TOP = 80e3  # m
 
 
-def _check_edges(name: str, edges: np.ndarray) -> None:
+def check_edges(name: str, edges: np.ndarray) -> None:
+    """Refuse edges that do not increase.
+
+    Raises:
+        TanhengError: names what the edges belong to.
+    """
     if edges.ndim != 1 or edges.size < 2 or not np.isfinite(edges).all() or not np.all(np.diff(edges) > 0):
         raise TanhengError(
             f"{name} must be strictly increasing cell edges",
@@ -44,7 +48,7 @@ class Grid:
     def __post_init__(self):
         for name in ("x_edges", "y_edges"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=float))
-            _check_edges(name, getattr(self, name))
+            check_edges(name, getattr(self, name))
 
     @classmethod
     def from_centres(cls, x: np.ndarray, y: np.ndarray, crs: str = GEOGRAPHIC) -> "Grid":
@@ -184,54 +188,3 @@ class Grid:
         operation = self._proj.coordinate_operation
         name = operation.method_name if self._proj.name == "unknown" and operation else self._proj.name
         return f"Grid({ny} × {nx} cells of {spacing}; {extent}; {name})"
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Levels:
-    """Layers between fixed heights in an isothermal hydrostatic atmosphere.
-
-    p(z) = p_s exp(−z/H); dry air per area of a layer: n = Δp / (g M_air).
-
-    Args:
-        edges: (nz+1,) heights above ground in m, increasing from 0.
-        surface_pressure: p_s in Pa.
-        scale_height: H in m.
-    """
-
-    edges: np.ndarray
-    surface_pressure: float = 1.0e5
-    scale_height: float = 8.0e3
-
-    def __post_init__(self):
-        object.__setattr__(self, "edges", np.asarray(self.edges, dtype=float))
-        _check_edges("levels", self.edges)
-        if self.edges[0] != 0.0 or not self.edges[-1] <= HIGHEST_TOP:
-            raise TanhengError(
-                "levels must reach from the ground into the atmosphere",
-                got=f"{self.edges[0]:g}…{self.edges[-1]:g} m",
-                expected=f"first edge 0 m, last edge at most {HIGHEST_TOP:.0f} m",
-                remedy="give heights above ground in metres",
-            )
-
-    @property
-    def count(self) -> int:
-        """Number of layers nz."""
-        return self.edges.size - 1
-
-    @property
-    def centres(self) -> np.ndarray:
-        """(nz,) mid heights in m."""
-        return 0.5 * (self.edges[1:] + self.edges[:-1])
-
-    @property
-    def pressure_edges(self) -> np.ndarray:
-        """(nz+1,) pressure in Pa, decreasing upwards."""
-        return self.surface_pressure * np.exp(-self.edges / self.scale_height)
-
-    @property
-    def air_per_area(self) -> np.ndarray:
-        """(nz,) dry air in mol m-2."""
-        return -np.diff(self.pressure_edges) / (STANDARD_GRAVITY * MOLAR_MASS_DRY_AIR)
-
-    def __repr__(self) -> str:
-        return f"Levels({self.count} layers, {self.edges[0]:.0f}…{self.edges[-1]:.0f} m above ground)"

@@ -1,7 +1,7 @@
 """Vertical coordinates: where the edges of the model's layers lie in a given column of air.
 
 Hybrid (ECMWF): p = a + b p_s. Hybrid eta of dry air (WRF): p_d = c3f μ + c4f + p_top. Fixed heights above ground.
-Index 0 is the ground. `Levels` of an isothermal atmosphere, for generated weather, are in `transport.grid`.
+Index 0 is the ground. Isothermal heights: fixed heights in an atmosphere that needs no analysis, for generated weather.
 """
 
 import csv
@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from transport.columns import Columns
-from transport.constants import STANDARD_ATMOSPHERE
+from transport.constants import MOLAR_MASS_DRY_AIR, STANDARD_ATMOSPHERE, STANDARD_GRAVITY
 from transport.errors import TanhengError
+from transport.grid import check_edges
 
+HIGHEST_TOP = 80e3  # m
 HIGHEST_SURFACE = 108e3  # Pa, the highest pressure measured at sea level
 
 
@@ -277,3 +279,54 @@ class FixedHeights:
 
     def __repr__(self) -> str:
         return f"FixedHeights({self.count} layers, 0…{self.edges[-1]:.6g} m above ground, lowest {self.edges[1]:.4g} m)"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class IsothermalHeights:
+    """Layers between fixed heights in an isothermal hydrostatic atmosphere.
+
+    p(z) = p_s exp(−z/H); dry air per area of a layer: n = Δp / (g M_air).
+
+    Args:
+        edges: (nz+1,) heights above ground in m, increasing from 0.
+        surface_pressure: p_s in Pa.
+        scale_height: H in m.
+    """
+
+    edges: np.ndarray
+    surface_pressure: float = 1.0e5
+    scale_height: float = 8.0e3
+
+    def __post_init__(self):
+        object.__setattr__(self, "edges", np.asarray(self.edges, dtype=float))
+        check_edges("levels", self.edges)
+        if self.edges[0] != 0.0 or not self.edges[-1] <= HIGHEST_TOP:
+            raise TanhengError(
+                "levels must reach from the ground into the atmosphere",
+                got=f"{self.edges[0]:g}…{self.edges[-1]:g} m",
+                expected=f"first edge 0 m, last edge at most {HIGHEST_TOP:.0f} m",
+                remedy="give heights above ground in metres",
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of layers nz."""
+        return self.edges.size - 1
+
+    @property
+    def centres(self) -> np.ndarray:
+        """(nz,) mid heights in m."""
+        return 0.5 * (self.edges[1:] + self.edges[:-1])
+
+    @property
+    def pressure_edges(self) -> np.ndarray:
+        """(nz+1,) pressure in Pa, decreasing upwards."""
+        return self.surface_pressure * np.exp(-self.edges / self.scale_height)
+
+    @property
+    def air_per_area(self) -> np.ndarray:
+        """(nz,) dry air in mol m-2."""
+        return -np.diff(self.pressure_edges) / (STANDARD_GRAVITY * MOLAR_MASS_DRY_AIR)
+
+    def __repr__(self) -> str:
+        return f"IsothermalHeights({self.count} layers, {self.edges[0]:.0f}…{self.edges[-1]:.0f} m above ground)"

@@ -56,7 +56,7 @@ class Meteorology(eqx.Module):
 
         Means over an interval are what receptors see, so finer intervals resolve shorter observations.
         """
-        share = jnp.arange(parts) / parts
+        share = jnp.arange(parts, dtype=self.air.dtype) / parts
         change = jnp.diff(self.air, axis=0)[:, None] * share[:, None, None, None]
         air = (self.air[:-1, None] + change).reshape(-1, *self.air.shape[1:])
         air = jnp.concatenate([air, self.air[-1:]])

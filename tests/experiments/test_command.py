@@ -17,27 +17,6 @@ QUICK = ("case.cells=12", "case.spacing_km=8", "meteorology.hours=24", "case.lev
          "observations.overpasses.0.day=0")  # fmt: skip
 
 
-@pytest.fixture
-def command(monkeypatch, tmp_path, capfd):
-    """Runs `tanheng` in this process inside an empty folder; returns (exit code, output, errors)."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TANHENG_TRACEBACK", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str):
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["tanheng", *arguments])
-        try:
-            code = app.main()
-        except SystemExit as error:
-            code = error.code
-        return (code, *capfd.readouterr())
-
-    return run
-
-
 def written(folder: Path) -> set[str]:
     """Result files below a folder, without Hydra's own record of the run."""
     return {p.name for p in folder.rglob("*") if p.is_file() and ".hydra" not in p.parts}

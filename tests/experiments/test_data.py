@@ -9,7 +9,7 @@ import threading
 import pooch
 import pytest
 
-from experiments.data import NEW_ZEALAND, UNITED_KINGDOM, Dataset
+from experiments.data import NEW_ZEALAND, UNITED_KINGDOM, Dataset, locate
 from transport.errors import TanhengError
 
 CONTENT = b"carbon\n"
@@ -101,3 +101,28 @@ def test_blob_urls_name_the_files_by_their_git_hash(request, monkeypatch, tmp_pa
     for path, (url, sha256) in NEW_ZEALAND.files.items():
         assert "a5cf8d95345a508ea05c0e8fdba516da206ba8a7" in url
         assert hashlib.sha256((mirror / NEW_ZEALAND.name / path).read_bytes()).hexdigest() == sha256
+
+
+def test_a_file_that_cannot_be_downloaded_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("TANHENG_DATA", str(tmp_path))
+    derived = Dataset("here", {"joined.nc": ("", SHA256)})
+    with pytest.raises(TanhengError, match="cannot be downloaded"):
+        derived.fetch("joined.nc")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "joined.nc").write_bytes(CONTENT)
+    assert derived.fetch("joined.nc").read_bytes() == CONTENT
+
+
+def test_files_are_located_by_name_or_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("TANHENG_DATA", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.nc").write_bytes(CONTENT)
+    for name in ("mine/a.nc", str(tmp_path / "mine" / "a.nc")):
+        assert locate(name) == (tmp_path / "mine" / "a.nc", SHA256)
+    with pytest.raises(TanhengError, match="a file is not at hand"):
+        locate("mine/b.nc")
+    # A registered file is verified: another content under its name is refused.
+    (tmp_path / "gdas_arl_7day").mkdir()
+    (tmp_path / "gdas_arl_7day" / "gdas_042.bin").write_bytes(CONTENT)
+    with pytest.raises(TanhengError, match="wrong SHA-256"):
+        locate("gdas_arl_7day/gdas_042.bin")

@@ -3,7 +3,8 @@ import pytest
 
 from priors import synthetic
 from transport.errors import TanhengError
-from transport.grid import Grid, Levels
+from transport.grid import Grid
+from transport.levels import IsothermalHeights
 
 GRID = Grid((np.arange(33) - 16) * 3e3, (np.arange(33) - 16) * 3e3, "+proj=laea +lat_0=40.8 +lon_0=111.7")
 
@@ -24,7 +25,7 @@ def test_a_stack_by_hand():
 
 
 def test_injection_sums_to_one_and_sits_at_its_height():
-    levels = Levels(np.array([0.0, 100.0, 250.0, 350.0, 700.0]))
+    levels = IsothermalHeights(np.array([0.0, 100.0, 250.0, 350.0, 700.0]))
     profile = synthetic.injection_profile(levels, 300.0)
     assert profile.sum() == pytest.approx(1.0) and profile.argmax() == 2
     with pytest.raises(TanhengError, match="stack lies outside"):

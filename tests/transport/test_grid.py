@@ -4,7 +4,8 @@ import pytest
 
 from transport.constants import EARTH_RADIUS, STANDARD_GRAVITY
 from transport.errors import TanhengError
-from transport.grid import Grid, Levels
+from transport.grid import Grid
+from transport.levels import IsothermalHeights
 from transport.units import molar_mass, teragrams_per_year
 
 
@@ -60,7 +61,7 @@ def test_repr_states_extent_spacing_and_size():
 
 
 def test_air_of_a_column_is_its_pressure_drop():
-    levels = Levels(np.array([0.0, 100.0, 1000.0, 4000.0]))
+    levels = IsothermalHeights(np.array([0.0, 100.0, 1000.0, 4000.0]))
     drop = 1e5 * (1 - np.exp(-0.5))
     assert levels.air_per_area.sum() == pytest.approx(drop / (STANDARD_GRAVITY * 28.9647e-3), rel=1e-12)
 
@@ -87,7 +88,7 @@ def test_uneven_centres_are_refused():
 @pytest.mark.parametrize("edges", [[100.0, 200.0, 600.0], [-100.0, 0.0, 50.0], [0.0, 60.0, 1e8]])
 def test_levels_reach_from_the_ground_into_the_atmosphere(edges):
     with pytest.raises(TanhengError, match="from the ground"):
-        Levels(np.array(edges))
+        IsothermalHeights(np.array(edges))
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from transport.errors import TanhengError
-from transport.grid import Grid, Levels
+from transport.grid import Grid
+from transport.levels import IsothermalHeights
 from transport.linear import adjoint_gap
 from transport.sampling import Combined, Receptor, Sampler, column_weights, height_weights, path_average
 
 GRID = Grid(np.arange(7) * 1e3, np.arange(6) * 1e3, "+proj=laea +lat_0=40 +lon_0=110")
-LEVELS = Levels(np.array([0.0, 100.0, 300.0, 700.0]))
+LEVELS = IsothermalHeights(np.array([0.0, 100.0, 300.0, 700.0]))
 SHAPE = (4, 3, 5, 6)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
-from transport.grid import Grid, Levels
+from transport.grid import Grid
+from transport.levels import IsothermalHeights
 from transport.linear import adjoint_gap, random_like
 from transport.readers.synthetic import Basin, basin_meteorology
 from transport.sampling import Receptor, Sampler, path_average
@@ -15,7 +16,7 @@ from transport.sources import Injection
 
 EDGES = (np.arange(8) - 3.5) * 3e3
 GRID = Grid(EDGES, EDGES, "+proj=laea +lat_0=40.8 +lon_0=111.7 +datum=WGS84 +units=m")
-LEVELS = Levels(np.array([0.0, 50.0, 150.0, 400.0, 900.0]))
+LEVELS = IsothermalHeights(np.array([0.0, 50.0, 150.0, 400.0, 900.0]))
 INJECTION = Injection(np.array([3]), np.array([4]), np.array([[0, 0.5, 0.5, 0]]))
 
 

@@ -20,6 +20,7 @@ from transport.mixing.solve import implicit_step
 from transport.sources import Sources
 
 SIDES = ("west", "east", "south", "north", "top")
+COUNTS = (*(f"entered_{s}" for s in SIDES), *(f"left_{s}" for s in SIDES), "deposited", "decayed", "emitted")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +120,8 @@ def _by_side(crossed: list, through_top):
 
 
 @eqx.filter_jit
-def _counts(transport: EulerianTransport, sources: Sources):
-    """Per interval: 5 gains, 5 losses, deposited, decayed, emitted; and the last field."""
+def counts(transport: EulerianTransport, sources: Sources):
+    """Tracer at the start and at the end, and `COUNTS` per interval (nt, 13), in µmol."""
 
     def interval(q, per_interval):
         t, surface, points, boundary = per_interval
@@ -129,14 +130,16 @@ def _counts(transport: EulerianTransport, sources: Sources):
         def inner(q, n):
             return _counted_step(step, q, n, source, outer)
 
-        q, counts = jax.lax.scan(inner, q, jnp.arange(transport.plan.steps, dtype=q.dtype))
+        q, crossed = jax.lax.scan(inner, q, jnp.arange(transport.plan.steps, dtype=q.dtype))
         emitted = transport.plan.steps * jnp.sum(source)
-        return q, jnp.append(counts.sum(axis=0), emitted)
+        return q, jnp.append(crossed.sum(axis=0), emitted)
 
     times = jnp.arange(transport.meteorology.shape[0])
-    q, counts = jax.lax.scan(interval, sources.initial, (times, sources.surface, sources.points, sources.boundary))
+    q, per_interval = jax.lax.scan(
+        interval, sources.initial, (times, sources.surface, sources.points, sources.boundary)
+    )
     air = transport.meteorology.air
-    return jnp.sum(air[0] * sources.initial), jnp.sum(air[-1] * q), counts
+    return jnp.sum(air[0] * sources.initial), jnp.sum(air[-1] * q), per_interval
 
 
 def budget(transport: EulerianTransport, sources: Sources) -> Budget:
@@ -149,8 +152,8 @@ def budget(transport: EulerianTransport, sources: Sources) -> Budget:
     Returns:
         every term in µmol.
     """
-    initial, final, counts = _counts(transport, sources)
-    total = np.asarray(counts, dtype=float).sum(axis=0)
+    initial, final, per_interval = counts(transport, sources)
+    total = np.asarray(per_interval, dtype=float).sum(axis=0)
     entered: dict[str, float] = dict(zip(SIDES, map(float, total[:5]), strict=True))
     left: dict[str, float] = dict(zip(SIDES, map(float, total[5:10]), strict=True))
     deposited, decayed, emitted = map(float, total[10:])

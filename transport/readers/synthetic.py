@@ -7,7 +7,8 @@ import numpy as np
 
 from transport.constants import SECONDS_PER_HOUR
 from transport.errors import TanhengError
-from transport.grid import Grid, Levels
+from transport.grid import Grid
+from transport.levels import IsothermalHeights
 from transport.meteorology import Meteorology, vertical_flux
 from transport.mixing import Mixing
 
@@ -73,7 +74,7 @@ def eddy_diffusivity(z: np.ndarray, height: np.ndarray) -> np.ndarray:
     return kappa * velocity[:, None] * z[None, :] * inside**2 + background
 
 
-def basin_meteorology(grid: Grid, levels: Levels, basin: Basin) -> Meteorology:
+def basin_meteorology(grid: Grid, levels: IsothermalHeights, basin: Basin) -> Meteorology:
     """Weather of a generated basin on a projected grid.
 
     The rotational wind comes from a streamfunction on cell corners, so that each layer is free of divergence to
@@ -114,7 +115,9 @@ def basin_meteorology(grid: Grid, levels: Levels, basin: Basin) -> Meteorology:
     )
 
 
-def _rotational(grid: Grid, levels: Levels, basin: Basin, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rotational(
+    grid: Grid, levels: IsothermalHeights, basin: Basin, hours: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Divergence-free flow through faces (m2 s-1): differences of ψ = ∫(u dy − v dx), turned and deflected."""
     x = (grid.x_edges - grid.x_edges.mean())[None, :]
     y = (grid.y_edges - grid.y_edges.mean())[:, None]
@@ -133,7 +136,7 @@ def _rotational(grid: Grid, levels: Levels, basin: Basin, hours: np.ndarray) -> 
     return np.diff(psi, axis=2), -np.diff(psi, axis=3)
 
 
-def _breeze(grid: Grid, levels: Levels, basin: Basin, hour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _breeze(grid: Grid, levels: IsothermalHeights, basin: Basin, hour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slope breeze through faces (m2 s-1): gradient of a bowl, reversed aloft so that the column keeps its air."""
     z, per_area = levels.centres, levels.air_per_area
     profile = np.exp(-z / 400.0)
