@@ -31,14 +31,13 @@ def simulation_headline(summary: dict[str, Any]) -> list[str]:
     """Sentences on a forward run: what was emitted, where it is, and how it compares with soundings."""
     tag = "SYNTHETIC release, real weather: " if summary["synthetic"] else ""
     total, column, budget = summary["emission_total"], summary["column_enhancement"], summary["budget"]
-    unit = budget["unit"]
+    unit, left = budget["unit"], budget["emission_in_the_domain_at_the_end"]
+    inside = "" if left is None else f", of which {rounded(left)} {unit} are in the domain at the end"
     lines = [
         f"{tag}{summary['title']}: {rounded(total['value'])} {total['unit']} emitted on the mean of "
         f"{summary['hours']:g} h; column up to {rounded(column['max'])} {column['unit']} above the inflow of "
         f"{rounded_to(summary['inflow']['value'])} {column['unit']}",
-        f"budget: emitted {rounded(budget['emitted'])} {unit}, of which "
-        f"{rounded(budget['emission_in_the_domain_at_the_end'])} {unit} are in the domain at the end; "
-        f"closure {budget['closure']:.0e}",
+        f"budget: emitted {rounded(budget['emitted'])} {unit}{inside}; closure {closure_text(budget['closure'])}",
     ]
     fit = summary["soundings"]
     if fit is not None:
@@ -48,6 +47,11 @@ def simulation_headline(summary: dict[str, Any]) -> list[str]:
             f"{fit['modelled_sd']:.1f} ppb (standard deviation over soundings), r = {fit['correlation']:.2f}"
         )
     return lines
+
+
+def closure_text(closure: float) -> str:
+    """How far the budget is from closing, in words where nothing is left."""
+    return f"{closure:.0e}" if closure > 0.0 else "exact to rounding"
 
 
 def rounded_to(value: float) -> str:

@@ -46,6 +46,13 @@ class Combined:
     receptors: tuple[Receptor, ...]
     weights: np.ndarray
 
+    def __post_init__(self):
+        if len(self.receptors) != len(self.weights):
+            raise TanhengError(
+                "a weighted sum of receptors needs one weight each", got=f"{len(self.weights)} weights",
+                expected=f"{len(self.receptors)}", remedy="give as many weights as receptors",
+            )  # fmt: skip
+
 
 class Sampler(AbstractMap):
     """y = O C with at most `width` cells per sample, kept as padded rows of indices and weights.
@@ -63,6 +70,7 @@ class Sampler(AbstractMap):
     index: Int[Array, "n width"]
     weight: Float[Array, "n width"]
     shape: tuple[int, int, int, int] = eqx.field(static=True)
+    interval: float = eqx.field(static=True)
 
     def __init__(
         self, receptors: Sequence[Receptor | Combined], grid: Grid, shape: tuple[int, int, int, int], interval: float
@@ -74,6 +82,7 @@ class Sampler(AbstractMap):
         for n, (i, w) in enumerate(rows):
             index[n, : len(i)], weight[n, : len(w)] = i, w
         self.index, self.weight, self.shape = jnp.asarray(index), jnp.asarray(weight), shape
+        self.interval = float(interval)
 
     def in_structure(self):
         """(nt, nz, ny, nx) ppm."""
@@ -236,7 +245,7 @@ def column_weights(model_edges: np.ndarray, pressure_edges: np.ndarray, kernel: 
         (nz,) weights; their sum is below one because the model does not reach the top of the atmosphere.
 
     Raises:
-        TanhengError: pressures are not decreasing or shapes disagree.
+        TanhengError: pressures are not decreasing, of different units, or shapes disagree.
     """
     if pressure_edges.size != kernel.size + 1 or not np.all(np.diff(pressure_edges) < 0):
         raise TanhengError(
@@ -246,6 +255,13 @@ def column_weights(model_edges: np.ndarray, pressure_edges: np.ndarray, kernel: 
             remedy="reverse the product's layers once when it is read",
         )
     model = np.array(model_edges, dtype=float)
+    if not np.all(np.diff(model) < 0) or not 0.5 < pressure_edges[0] / model[0] < 2.0:
+        raise TanhengError(
+            "a column and the model do not share one pressure axis",
+            got=f"product {pressure_edges[0]:.6g}…{pressure_edges[-1]:.6g}, model {model[0]:.6g}…{model[-1]:.6g}",
+            expected="both in Pa, decreasing from the same ground up",
+            remedy="convert hPa to Pa, and give edges from the ground",
+        )
     model[0] = max(model[0], pressure_edges[0])
     top = np.maximum(model[None, 1:], pressure_edges[1:, None])
     bottom = np.minimum(model[None, :-1], pressure_edges[:-1, None])

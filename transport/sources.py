@@ -82,11 +82,12 @@ class Injection(eqx.Module):
             TanhengError: an index or a profile that does not fit.
         """
         nz, ny, nx = shape
+        total = np.asarray(self.profile).sum(axis=1) if len(self.row) else np.ones(0)
         inside = (self.row >= 0) & (self.row < ny) & (self.column >= 0) & (self.column < nx)
-        if not inside.all() or self.profile.shape != (len(self.row), nz):
+        if not inside.all() or self.profile.shape != (len(self.row), nz) or not np.allclose(total, 1.0, atol=1e-5):
             raise TanhengError(
                 "point sources do not fit the model",
-                got=f"rows {self.row}, columns {self.column}, profiles {self.profile.shape}",
-                expected=f"rows 0…{ny - 1}, columns 0…{nx - 1}, profiles ({len(self.row)}, {nz})",
+                got=f"rows {self.row}, columns {self.column}, profiles {self.profile.shape} with sums {total}",
+                expected=f"rows 0…{ny - 1}, columns 0…{nx - 1}, profiles ({len(self.row)}, {nz}) with sums 1",
                 remedy="find the cells with Grid.cell_of",
             )

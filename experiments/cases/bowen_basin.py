@@ -271,9 +271,9 @@ def cmaq_columns(path: str, air: np.ndarray, rows: slice, columns: slice) -> Oth
         rows, columns: cells of our grid that the template covers.
 
     Raises:
-        TanhengError: other hours, layers or cells than the run.
+        TanhengError: another number of hours, layers or cells than the run's.
     """
-    data = _open(path, ("CH4", "TFLAG"), decode_times=False)
+    data = _open(path, ("CH4",), decode_times=False)
     require_unit("CH4 of the CMAQ template", data.CH4.attrs.get("units"), "ppmV")
     states = data.CH4.values.astype(float)
     here = air[:, :, rows, columns]

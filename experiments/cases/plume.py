@@ -205,8 +205,8 @@ def assemble(config: schema.Config) -> Simulation:
     parts = transport.split
     meteorology = air.split(parts)
     nt = meteorology.shape[0]
-    step = np.timedelta64(round(meteorology.interval), "s")
-    times = air.times[0].astype("datetime64[s]") + np.arange(nt + 1) * step
+    seconds = np.round(np.arange(nt + 1) * meteorology.interval).astype("timedelta64[s]")
+    times = air.times[0].astype("datetime64[s]") + seconds
     if case.catalogue_ids:
         releases = catalogue_releases(case.catalogue_ids, times, case.utc_offset)
     else:

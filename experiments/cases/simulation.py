@@ -115,7 +115,7 @@ class Simulation:
     @property
     def times(self) -> np.ndarray:
         """(nt+1,) datetime64[s] ends of the run's intervals."""
-        steps = np.arange(self.transport.meteorology.shape[0] + 1) * np.timedelta64(round(self.interval), "s")
+        steps = np.round(np.arange(self.transport.meteorology.shape[0] + 1) * self.interval).astype("timedelta64[s]")
         return self.domain.times[0].astype("datetime64[s]") + steps
 
     def tonnes(self, micromoles: float) -> float:

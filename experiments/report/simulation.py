@@ -28,11 +28,12 @@ WORDS = {
     "entered": "Entered through the {side}",
     "left": "Left through the {side}",
     "emitted": "Emitted",
+    "net": "Net through the sides",
     "stored": "Change in the air of the domain",
     "deposited": "Deposited",
     "decayed": "Decayed",
-    "budget_why": "Each term is counted where it happens. Closure: {closure} of the largest term is left unexplained. "
-    "Of the emission, {inside} {unit} are in the domain at the end; the rest has left it{lost}.",
+    "budget_why": "Each term is counted where it happens. Left unexplained: {closure}.",
+    "inside_why": "Of the emission, {inside} {unit} are in the domain at the end; the rest has left it{lost}.",
     "lost": " or was lost",
     "soundings": "Soundings",
     "quantity": "Quantity",
@@ -157,14 +158,18 @@ def _budget(summary: dict[str, Any]) -> dict[str, Any]:
     rows = [(WORDS["emitted"], rounded(budget["emitted"]))]
     for way in ("entered", "left"):
         rows += [(WORDS[way].format(side=s), rounded(budget[way][s])) for s in sides]
+    net = sum(budget["entered"].values()) - sum(budget["left"].values())
+    rows.append((WORDS["net"], rounded(net)))
     rows += [(WORDS[n], rounded(budget[n])) for n in ("deposited", "decayed") if budget[n]]
     rows.append((WORDS["stored"], rounded(budget["stored"])))
     unit = pretty(budget["unit"])
     lost = WORDS["lost"] if budget["deposited"] or budget["decayed"] else ""
     caption = WORDS["budget_why"].format(
-        closure=f"{budget['closure']:.0e}" if budget["closure"] else "0", unit=unit, lost=lost,
-        inside=rounded(budget["emission_in_the_domain_at_the_end"]),
-    )  # fmt: skip
+        closure=f"{budget['closure']:.0e} of the largest term" if budget["closure"] else "nothing beyond rounding"
+    )
+    left = budget["emission_in_the_domain_at_the_end"]
+    if left is not None:
+        caption += " " + WORDS["inside_why"].format(unit=unit, lost=lost, inside=rounded(left))
     return _table(WORDS["budget"], [WORDS["term"], WORDS["amount"].format(unit=unit)], rows, caption)
 
 

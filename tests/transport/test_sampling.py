@@ -102,3 +102,16 @@ def test_a_difference_of_two_columns():
     field = jnp.broadcast_to(jnp.asarray(GRID.x), SHAPE)
     both = Combined(tuple(columns), np.array([-1.0, 1.0]))
     assert float(Sampler([both], GRID, SHAPE, 3600.0).mv(field)[0]) == pytest.approx(0.6 * 4e3, rel=1e-12)
+
+
+def test_hectopascal_and_upside_down_columns_are_refused():
+    edges = np.linspace(1000.0, 0.0, 21)
+    with pytest.raises(TanhengError, match="one pressure axis"):
+        column_weights(LEVELS.pressure_edges, edges, np.ones(20))
+    with pytest.raises(TanhengError, match="one pressure axis"):
+        column_weights(LEVELS.pressure_edges[::-1], 100.0 * edges, np.ones(20))
+
+
+def test_a_sum_needs_a_weight_for_each_receptor():
+    with pytest.raises(TanhengError, match="one weight each"):
+        Combined((Receptor(1e3, 1e3, 0.0, 3600.0, np.ones(3)),), np.ones(2))

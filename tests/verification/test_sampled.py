@@ -53,3 +53,13 @@ def test_a_sampler_of_another_model_is_refused(pair):
     other = Sampler([Receptor(0.0, 0.0, 0.0, 3600.0, np.eye(4)[0])], GRID, (9, 4, 7, 7), 3600.0)
     with pytest.raises(TanhengError, match="another model"):
         transport.sampled(other)
+    hours = Sampler([Receptor(0.0, 0.0, 0.0, 1200.0, np.eye(4)[0])], GRID, transport.meteorology.shape, 1200.0)
+    with pytest.raises(TanhengError, match="intervals of 1200 s"):
+        transport.sampled(hours)
+
+
+def test_single_precision(pair):
+    transport, sampler = pair
+    single = EulerianTransport(transport.meteorology.astype(jnp.float32), GRID.areas, INJECTION).sampled(sampler)
+    assert adjoint_gap(single) <= 1e-5
+    assert single.mv(random_like(jax.random.key(1), single.in_structure())).dtype == jnp.float32

@@ -26,7 +26,8 @@ class EulerianTransport(AbstractMap):
 
     The transpose is written out, not taped, and JAX's `vjp` and `linear_transpose` use it: neither time nor memory of a
     derivative with respect to sources depends on a stored trajectory. Derivatives with respect to the meteorology
-    (replace the field with `eqx.tree_at`) are taken by reverse mode with one checkpoint per interval.
+    (replace the field with `eqx.tree_at`) are taken of `mv`, by reverse mode with one checkpoint per interval; the plan
+    of steps stays, so build the operator anew where winds change by more than some per cent.
 
     Args:
         meteorology: air, mass fluxes and mixing.
@@ -78,6 +79,10 @@ class EulerianTransport(AbstractMap):
         injection.check(shape)
         self.meteorology = meteorology
         self.areas = jnp.asarray(areas, dtype)
+        if self.areas.shape != shape[1:]:
+            raise TanhengError(
+                "areas do not fit the meteorology", got=self.areas.shape, expected=shape[1:], remedy="give Grid.areas"
+            )
         # As JAX arrays, so that the operator's leaves are all of one kind; shares in the precision of the air.
         self.injection = jax.tree.map(jnp.asarray, injection)
         self.injection = eqx.tree_at(lambda i: i.profile, self.injection, self.injection.profile.astype(dtype))
@@ -279,12 +284,16 @@ class SampledTransport(AbstractMap):
     samples: int = eqx.field(static=True)
 
     def __init__(self, transport: EulerianTransport, sampler: Sampler):
-        if sampler.shape != transport.meteorology.shape:
+        met = transport.meteorology
+        if (sampler.shape, sampler.interval) != (met.shape, met.interval):
             raise TanhengError(
-                "the sampler belongs to another model", got=sampler.shape, expected=transport.meteorology.shape,
-                remedy="build it with the operator's out_structure().shape",
+                "the sampler belongs to another model", got=f"{sampler.shape}, intervals of {sampler.interval:g} s",
+                expected=f"{met.shape}, intervals of {met.interval:g} s",
+                remedy="build it with the operator's out_structure().shape and meteorology.interval",
             )  # fmt: skip
-        self.transport, self.visits = transport, sampler.visits()
+        visits = sampler.visits()
+        self.transport = transport
+        self.visits = eqx.tree_at(lambda v: v.weight, visits, visits.weight.astype(met.air.dtype))
         self.samples = sampler.out_structure().shape[0]
 
     def in_structure(self):

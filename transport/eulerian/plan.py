@@ -13,7 +13,7 @@ import numpy as np
 
 from transport.errors import TanhengError
 from transport.eulerian.faces import courant, high, low
-from transport.eulerian.step import Plan, X, Y, explicit_vertical
+from transport.eulerian.step import Plan, X, Y, Z, explicit_vertical
 from transport.eulerian.sweep import Slabs
 from transport.meteorology import Meteorology
 
@@ -26,21 +26,33 @@ MOST_SLABS = 3
 def _courant_numbers(meteorology: Meteorology, half):
     """Largest Courant number per layer of the x and y sweeps of a half step; whether Z exceeds its limit.
 
-    A layer whose air runs out has an infinite number.
+    A layer whose air runs out at any stage of the first or the last step of an interval has an infinite number.
     """
 
     def of_interval(fields):
         start, end, *fluxes = fields
         middle = 0.5 * (start + end)
         x, y, z = (flux * half for flux in fluxes)
-        numbers = []
-        # The air that the first and the last sweep of a step meet; the others lie between.
-        for moved, axis, before in ((x, X, middle), (y, Y, middle - (high(x, X) - low(x, X)))):
-            after = before - (high(moved, axis) - low(moved, axis))
-            c = jnp.maximum(courant(middle, moved, axis), courant(before, moved, axis)).max(axis=(1, 2))
-            dry = jnp.minimum(before.min(axis=(1, 2)), after.min(axis=(1, 2))) <= 0
-            numbers.append(jnp.where(dry, jnp.inf, c))
-        return numbers[0], numbers[1], jnp.any(explicit_vertical(middle, z) != z)
+        explicit = explicit_vertical(middle, z)
+        lost = {axis: high(moved, axis) - low(moved, axis) for axis, moved in ((X, x), (Y, y), (Z, explicit))}
+        excess = 2.0 * (high(z, Z) - low(z, Z) - lost[Z])
+
+        def least(air):
+            """Smallest air of each layer at any stage of a step that begins with `air`."""
+            smallest = air.min(axis=(1, 2))
+            for loss in (lost[X], lost[Y], lost[Z], excess, lost[Z], lost[Y], lost[X]):
+                air = air - loss
+                smallest = jnp.minimum(smallest, air.min(axis=(1, 2)))
+            return smallest
+
+        gain = (end - start) * (2.0 * half / meteorology.interval)
+        dry = jnp.minimum(least(start), least(end - gain)) <= 0
+        # Bands refer to the air in the middle of the interval; a sweep meets what the sweeps before it left.
+        numbers = [
+            jnp.maximum(courant(middle, moved, axis), courant(before, moved, axis)).max(axis=(1, 2))
+            for moved, axis, before in ((x, X, middle), (y, Y, middle - lost[X]))
+        ]
+        return *(jnp.where(dry, jnp.inf, c) for c in numbers), jnp.any(explicit != z)
 
     fields = (meteorology.air[:-1], meteorology.air[1:], meteorology.flux_x, meteorology.flux_y, meteorology.flux_z)
     x, y, excess = jax.lax.map(of_interval, fields)
@@ -84,6 +96,12 @@ def make_plan(meteorology: Meteorology, max_courant: float, max_seconds: float) 
     Raises:
         TanhengError: a cell without air, or more than `MOST_STEPS` would be needed.
     """
+    fluxes = (meteorology.flux_x, meteorology.flux_y, meteorology.flux_z)
+    if not all(bool(jnp.isfinite(flux).all()) for flux in fluxes):
+        raise TanhengError(
+            "a flux of the meteorology is not a number", got="NaN or infinite", expected="finite mol s-1 on all faces",
+            remedy="look for gaps in the wind that was read",
+        )  # fmt: skip
     least = float(meteorology.air.min())
     if not least > 0.0:
         raise TanhengError(

@@ -2,6 +2,8 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
 from transport.errors import TanhengError
@@ -85,10 +87,15 @@ class Mixing(eqx.Module):
 
 
 def require_non_negative(what: str, value: ArrayLike) -> None:
-    """Refuse a number below zero or not finite; arrays pass, since they may be traced.
+    """Refuse numbers below zero or not finite; traced ones pass, since their values are not known.
 
     Raises:
-        TanhengError: the value is a negative or non-finite number.
+        TanhengError: a negative or non-finite number.
     """
-    if isinstance(value, int | float) and not 0.0 <= value < float("inf"):
-        raise TanhengError(f"{what} must not be negative", got=value, expected="≥ 0, finite", remedy="correct the sign")
+    if isinstance(value, Tracer):
+        return
+    known = np.asarray(value)
+    if known.size and not (np.isfinite(known).all() and (known >= 0.0).all()):
+        raise TanhengError(
+            f"{what} must not be negative", got=float(known.min()), expected="≥ 0, finite", remedy="correct the sign"
+        )
