@@ -27,6 +27,16 @@ class Totals(eqx.Module):
         """(k,) standard uncertainties."""
         return jnp.sqrt(jnp.diagonal(self.covariance))
 
+    @property
+    def correlation(self) -> Float[Array, "k k"]:
+        """Correlation between totals; NaN for a total without uncertainty."""
+        return self.covariance / jnp.outer(self.sigma, self.sigma)
+
+    def combined(self, matrix: Float[Array, "j k"]) -> "Totals":
+        """M t and M C Mᵀ: sums, differences, shares and trends of totals, with all of their covariance."""
+        covariance = matrix @ self.covariance @ matrix.T
+        return Totals(matrix @ self.mean, 0.5 * (covariance + covariance.T))
+
 
 class AbstractPosterior(eqx.Module):
     """Posterior of a `Problem`."""

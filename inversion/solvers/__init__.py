@@ -3,6 +3,7 @@
 import abc
 
 import equinox as eqx
+from jaxtyping import Array, Float
 
 from inversion.posterior import AbstractPosterior
 from inversion.problem import Problem
@@ -14,3 +15,23 @@ class AbstractSolver(eqx.Module):
     @abc.abstractmethod
     def solve(self, problem: Problem) -> AbstractPosterior:
         """The posterior of the problem."""
+
+
+class AbstractGaussianPosterior(AbstractPosterior):
+    """A posterior whose mean is linear in the data: x̂ = x_b + K (y − H x_b − b), with a covariance free of the data."""
+
+    @abc.abstractmethod
+    def gain_mv(self, d: Array) -> Array:
+        """K d; d is (m,) or (m, k)."""
+
+    def means(self, ys: Float[Array, "k m"]) -> Float[Array, "k n"]:
+        """Posterior means of other data with the same H, B, R and b: one factorisation serves them all.
+
+        Args:
+            ys: (k, m) observations, e.g. replicates of an observing-system experiment.
+
+        Returns:
+            (k, n) means; the covariance is that of this posterior.
+        """
+        departures = ys - self.problem.modelled(self.problem.x_b)
+        return self.problem.x_b + self.gain_mv(departures.T).T

@@ -6,13 +6,18 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from inversion.covariance import Dense, Diagonal
+from inversion.covariance import Dense, Diagonal, Kronecker, Scaled, ar1
 from inversion.diagnostics import diagnose
 from inversion.osse import replicate
 from inversion.posterior import prior_totals, prior_variance, require_success
 from inversion.problem import Problem
-from inversion.solvers.analytic import Analytic
+from inversion.solvers import analytic, matrix_free
+from inversion.solvers.actions import backward, forward
+from inversion.solvers.analytic import Analytic, state_space
+from inversion.solvers.banded import BandedRows
+from inversion.solvers.matrix_free import MatrixFreePosterior, solve_matrix_free, split
 from transport.errors import TanhengError
+from transport.linear import adjoint_gap, materialise
 
 
 def problem(n: int, m: int, seed: int = 0, rank: int | None = None) -> Problem:
@@ -135,3 +140,110 @@ def test_lost_digits_are_reported():
     wide = dataclasses.replace(p, B=Diagonal(np.r_[np.ones(10), np.full(2, 1e6)]), R=Diagonal(np.full(15, 0.1)))
     assert Analytic(space="observation").solve(wide).result.startswith("ill-conditioned")
     assert Analytic(space="state").solve(wide).result == "successful"
+
+
+def test_many_data_vectors_with_one_factorisation():
+    for n, m in ((5, 8), (8, 5)):
+        p = problem(n, m)
+        ys = jnp.asarray(np.random.default_rng(5).normal(size=(3, m)))
+        means, posterior = Analytic().solve_many(p, ys)
+        for mean, y in zip(means, ys, strict=True):
+            np.testing.assert_allclose(mean, reference(dataclasses.replace(p, y=y))[0], rtol=1e-9)
+        np.testing.assert_allclose(posterior.means(p.y[None])[0], posterior.mean, rtol=1e-12)
+
+
+def test_many_problems_under_vmap():
+    p = problem(4, 6)
+    ys = jnp.asarray(np.random.default_rng(5).normal(size=(3, 6)))
+    means = jax.vmap(lambda y: state_space(dataclasses.replace(p, y=y))[0])(ys)
+    np.testing.assert_allclose(means, Analytic().solve_many(p, ys)[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("space", ["auto", "state", "observation"])
+def test_without_observations_the_posterior_is_the_prior(space):
+    p = problem(4, 6)
+    none = Problem(lx.MatrixLinearOperator(jnp.zeros((0, 4))), p.x_b, p.B, jnp.zeros(0), Diagonal([]), jnp.zeros(0))
+    posterior = Analytic(space).solve(none)
+    assert posterior.result == "successful" and float(posterior.cost()) == 0.0 and posterior.leverage().shape == (0,)
+    np.testing.assert_array_equal(posterior.mean, p.x_b)
+    np.testing.assert_allclose(posterior.covariance_mv(jnp.eye(4)), p.B.mv(jnp.eye(4)))
+    np.testing.assert_allclose(np.cov(posterior.sample(jax.random.key(0), 100_000).T), p.B.mv(jnp.eye(4)), atol=0.05)
+
+
+def test_an_observation_that_is_not_finite_is_reported():
+    p = problem(4, 6)
+    broken = dataclasses.replace(p, y=p.y.at[2].set(jnp.nan))
+    assert Analytic().solve(broken).result.startswith("not finite")
+    assert solve_matrix_free(broken).result.startswith("not finite")
+
+
+# --- without matrices -------------------------------------------------------------------------------------------------
+def local_problem(days=6, cells=4, m=12, width=2, scaled=True) -> Problem:
+    """Rows that see two days of four cells; a Kronecker prior."""
+    rng = np.random.default_rng(0)
+    d = np.abs(np.subtract.outer(*(rng.uniform(size=cells),) * 2))
+    B = Kronecker((ar1(days, 0.7), Dense(np.exp(-d / 0.4))))
+    B = Scaled(rng.uniform(0.5, 2.0, days * cells), B) if scaled else B
+    starts = np.sort(rng.integers(0, days - width + 1, m)) * cells
+    H = BandedRows.of_rows(rng.normal(size=(m, width * cells)), starts, days * cells, group=3)
+    n = days * cells
+    vectors = [jnp.asarray(rng.normal(size=k)) for k in (n, m, m)]
+    return Problem(H, vectors[0], B, vectors[1], Diagonal(rng.uniform(0.5, 2.0, m)), vectors[2])
+
+
+def test_banded_rows_are_their_matrix():
+    rng = np.random.default_rng(1)
+    rows, starts = rng.normal(size=(4, 3)), np.array([0, 2, 3, 6])  # blocks overlap
+    H = BandedRows.of_rows(rows, starts, 10, group=2)
+    matrix = np.zeros((4, 10))
+    for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        matrix[i, start : start + 3] = row
+    np.testing.assert_allclose(materialise(H), matrix)
+    np.testing.assert_allclose(forward(H, jnp.eye(10)), matrix)
+    np.testing.assert_allclose(backward(H, jnp.eye(4)), matrix.T)
+    assert adjoint_gap(H) < 1e-14
+
+
+def test_banded_rows_must_fit():
+    with pytest.raises(TanhengError, match="do not fit the control vector"):
+        BandedRows(np.ones((2, 1, 4)), np.array([0, 7]), 10)
+    with pytest.raises(TanhengError, match="cannot be grouped"):
+        BandedRows.of_rows(np.ones((3, 2)), np.zeros(3, int), 10, group=2)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("whole_days", [True, False])
+def test_matrix_free_is_the_dense_solution(scaled, whole_days, monkeypatch):
+    """Also where stretches cut days in two, so that the space factor cannot be folded into the rows."""
+    p = local_problem(scaled=scaled)
+    H = p.H
+    assert isinstance(H, BandedRows)
+    if not whole_days:
+        p = dataclasses.replace(p, H=BandedRows(H.values, np.minimum(np.asarray(H.starts) + 1, 24 - 16), 24))
+    assert (split(p).first is not p.H) == whole_days
+    monkeypatch.setattr(matrix_free, "BATCH_NUMBERS", 24 * 5)  # batches of five, the last one overlapping
+    posterior = solve_matrix_free(p)
+    exact = Analytic("state").solve(p)  # makes the matrix itself
+    assert posterior.result == exact.result == "successful"
+    np.testing.assert_allclose(posterior.mean, exact.mean, rtol=1e-9, atol=1e-12)
+    A = exact.covariance_mv(jnp.eye(24))
+    np.testing.assert_allclose(posterior.covariance_mv(jnp.eye(24)), A, atol=1e-11)
+    np.testing.assert_allclose(posterior.diagonal(), jnp.diagonal(A), rtol=1e-9)
+    np.testing.assert_allclose(posterior.variance(jnp.eye(24)), jnp.diagonal(A), rtol=1e-9)
+    np.testing.assert_allclose(posterior.leverage(), exact.leverage(), atol=1e-10)
+    assert float(posterior.cost()) == pytest.approx(float(exact.cost()), rel=1e-9)
+    W = np.random.default_rng(1).normal(size=(2, 24))
+    np.testing.assert_allclose(posterior.aggregate(jnp.asarray(W)).covariance, W @ A @ W.T, rtol=1e-9)
+    draws = np.asarray(posterior.sample(jax.random.key(0), 50_000))
+    np.testing.assert_allclose(np.cov(draws.T), A, atol=0.1)
+
+
+def test_large_operators_are_not_made_matrices(monkeypatch):
+    p = local_problem()
+    monkeypatch.setattr(analytic, "DENSE_LIMIT", 200)
+    assert isinstance(Analytic().solve(p), MatrixFreePosterior)
+    with pytest.raises(TanhengError, match="would not fit as a dense matrix"):
+        Analytic("state").solve(p)
+    monkeypatch.setattr(matrix_free, "OBSERVATION_LIMIT", 10)
+    with pytest.raises(TanhengError, match="too many observations"):
+        Analytic().solve(p)
