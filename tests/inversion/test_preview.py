@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from inversion.preview import estimate_dfs, preview
 
 from inversion import preview as module
 from inversion.covariance import Kronecker, ar1
+from inversion.preview import estimate_dfs, preview
 from inversion.solvers.analytic import Analytic
 from inversion.solvers.banded import BandedRows
 from tests.inversion.battery import PROBLEMS, case, chain, diagonal
