@@ -87,19 +87,11 @@ def run(resolved) -> None:
     console.print(
         f"[bold]tanheng[/] {escape(' '.join(identity['overrides']))} → {escape(str(directory))}", soft_wrap=True
     )
-    tasks.require_offered(config)
-    if isinstance(config.task, schema.Check):
-        tasks.check(config, directory)
-        return
-    from experiments.headline import headline, simulation_headline
-
-    simulated = isinstance(config.task, schema.Simulate)
-    perform, tell = (tasks.simulate, simulation_headline) if simulated else (tasks.invert, headline)
-    summary = perform(config, resolved, identity, directory, started)
-    for line in tell(summary):
+    lines, shown = tasks.perform(config, resolved, identity, directory, started)
+    for line in lines:
         console.print(f"  {line}", soft_wrap=True, markup=False)
-    shown = directory / ("report.html" if config.products.report else "summary.json")
-    console.print(f"  {shown}", soft_wrap=True, markup=False)
+    if shown is not None:
+        console.print(f"  {shown}", soft_wrap=True, markup=False)
 
 
 def main() -> int:

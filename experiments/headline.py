@@ -12,9 +12,13 @@ def headline(summary: dict[str, Any]) -> list[str]:
     value, u = with_uncertainty(total["posterior"], total["u_posterior"])
     low, high = (number(bound, value_place(total["u_posterior"])) for bound in total["interval"])
     prior = " ± ".join(with_uncertainty(total["prior"], total["u_prior"]))
+    interval = f"k = {total['k']:.0f} interval"
+    if "median" in total:  # not symmetric: which of the summaries it is must be said
+        median = number(total["median"], value_place(total["u_posterior"]))
+        interval = f"mean of a skewed posterior, median {median}, 95 % interval"
     text = (
         f"{tag}{total['region']}, mean of {total['period']}: {value} ± {u} {total['unit']} (standard uncertainty); "
-        f"k = {total['k']:.0f} interval {low} … {high}; prior {prior}"
+        f"{interval} {low} … {high}; prior {prior}"
     )
     if "truth" in total:
         text += f"; truth {number(total['truth'], value_place(total['u_posterior']))}"

@@ -6,15 +6,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.cases import Setup
-from inversion.diagnostics import Diagnostics, diagnose
-from inversion.posterior import AbstractPosterior, prior_totals, prior_variance
+from inversion.diagnostics import OBSERVATION_LIMIT, Diagnostics, Impact, diagnose, impact, innovations
+from inversion.posterior import AbstractPosterior, SkewedTotals
+from inversion.solvers import AbstractGaussianPosterior
+from inversion.solvers.prior import prior_posterior
 
 COVERAGE_FACTOR = 2.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Total:
-    """One reported total in `unit`; the interval is posterior ± k·u."""
+    """One reported total in `unit`; the interval is posterior ± k·u, of a skewed posterior from 2.5 % to 97.5 %.
+
+    `prior` and `posterior` are means; `median` and `quantiles` are there where the posterior is not symmetric.
+    """
 
     region: str
     period: str
@@ -25,11 +30,30 @@ class Total:
     unit: str
     truth: float | None
     k: float = COVERAGE_FACTOR
+    median: float | None = None
+    quantiles: tuple[float, float] | None = None
 
     @property
     def interval(self) -> tuple[float, float]:
         """Coverage interval."""
+        if self.quantiles is not None:
+            return self.quantiles
         return self.posterior - self.k * self.u_posterior, self.posterior + self.k * self.u_posterior
+
+
+@dataclasses.dataclass(frozen=True)
+class Consistency:
+    """Innovations against H B Hᵀ + R: do prior, mismatch and data fit together?
+
+    Args:
+        chi2, low, high: dᵀ S⁻¹ d / m and its 95 % band.
+        outliers: indices of observations that all others say are not possible (5 % false alarms over all).
+    """
+
+    chi2: float
+    low: float
+    high: float
+    outliers: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +70,9 @@ class Outcome:
             "reduction" (1 − σ_posterior/σ_prior), "u_prior", "u_posterior" and, where known, "truth".
         measured: (m,) True for rows of y that are measurements.
         modelled_prior, modelled_posterior: (m,) H x + b.
-        diagnostics: consistency.
+        diagnostics: fit and degrees of freedom.
+        impact: what each site or overpass did to each total; None for a posterior that is not Gaussian.
+        consistency: of the innovations; None for too many observations.
         solver, result: name of the solver and how it ended.
     """
 
@@ -61,15 +87,17 @@ class Outcome:
     modelled_prior: np.ndarray
     modelled_posterior: np.ndarray
     diagnostics: Diagnostics
+    impact: Impact | None
+    consistency: Consistency | None
     solver: str
     result: str
 
 
-def _fields(setup: Setup, posterior: AbstractPosterior) -> dict[str, np.ndarray]:
-    spec, problem = setup.map, setup.problem
+def _fields(setup: Setup, posterior: AbstractPosterior, before: AbstractPosterior) -> dict[str, np.ndarray]:
+    spec = setup.map
     weights = jnp.asarray(spec.weights)
-    prior, mean = weights @ problem.x_b, weights @ posterior.mean
-    variance_prior = np.asarray(prior_variance(problem, weights))
+    prior, mean = weights @ before.mean, weights @ posterior.mean
+    variance_prior = np.asarray(before.variance(weights))
     variance = np.asarray(posterior.variance(weights))
     with np.errstate(invalid="ignore", divide="ignore"):
         reduction = np.where(variance_prior > 0, 1.0 - np.sqrt(np.maximum(variance, 0.0) / variance_prior), np.nan)
@@ -80,11 +108,12 @@ def _fields(setup: Setup, posterior: AbstractPosterior) -> dict[str, np.ndarray]
     return {n: np.where(spec.layout >= 0, np.asarray(v)[spec.layout], np.nan) for n, v in elements.items()}
 
 
-def evaluate(setup: Setup, posterior: AbstractPosterior, solver: str) -> Outcome:
-    """Everything that the products need, from a case and its posterior."""
-    problem, spec = setup.problem, setup.totals
+def _totals(setup: Setup, posterior: AbstractPosterior, prior: AbstractPosterior):
+    """One entry per region, and the covariance between them."""
+    spec = setup.totals
     weights = jnp.asarray(spec.weights)
-    before, after = prior_totals(problem, weights), posterior.aggregate(weights)
+    before, after = prior.aggregate(weights), posterior.aggregate(weights)
+    skewed = after if isinstance(after, SkewedTotals) else None
     totals = tuple(
         Total(
             region=region,
@@ -95,21 +124,53 @@ def evaluate(setup: Setup, posterior: AbstractPosterior, solver: str) -> Outcome
             u_posterior=float(after.sigma[i]),
             unit=spec.unit,
             truth=None if spec.truth is None else float(spec.truth[i]),
+            median=None if skewed is None else float(skewed.median[i]),
+            quantiles=None if skewed is None else (float(skewed.lower[i]), float(skewed.upper[i])),
         )
         for i, region in enumerate(spec.regions)
     )
+    return totals, np.asarray(after.covariance)
+
+
+def _consistency(posterior: AbstractPosterior) -> Consistency | None:
+    problem = posterior.problem
+    if not isinstance(posterior, AbstractGaussianPosterior) or not 0 < problem.y.size <= OBSERVATION_LIMIT:
+        return None
+    found = innovations(problem)
+    flagged = tuple(int(i) for i in np.flatnonzero(found.outliers()))
+    return Consistency(*found.chi2(), outliers=flagged)
+
+
+def evaluate(
+    setup: Setup, posterior: AbstractPosterior, solver: str, prior: AbstractPosterior | None = None
+) -> Outcome:
+    """Everything that the products need.
+
+    Args:
+        setup: the case.
+        posterior: of its problem.
+        solver: its name.
+        prior: what the solver knew before; N(x_b, B) if not given.
+    """
+    problem = setup.problem
+    prior = prior_posterior(problem) if prior is None else prior
+    totals, covariance = _totals(setup, posterior, prior)
+    gaussian = isinstance(posterior, AbstractGaussianPosterior)
+    weights = jnp.asarray(setup.totals.weights)
     return Outcome(
         setup=setup,
         mean=np.asarray(posterior.mean),
         sigma=np.sqrt(np.asarray(posterior.diagonal())),
-        sigma_prior=np.sqrt(np.asarray(problem.B.diagonal())),
+        sigma_prior=np.sqrt(np.asarray(prior.diagonal())),
         totals=totals,
-        totals_covariance=np.asarray(after.covariance),
-        fields=_fields(setup, posterior),
+        totals_covariance=covariance,
+        fields=_fields(setup, posterior, prior),
         measured=setup.observations.kinds != "constraint",
-        modelled_prior=np.asarray(problem.modelled(problem.x_b)),
+        modelled_prior=np.asarray(problem.modelled(prior.mean)),
         modelled_posterior=np.asarray(problem.modelled(posterior.mean)),
         diagnostics=diagnose(posterior),
+        impact=impact(posterior, weights, setup.observations.groups) if gaussian else None,
+        consistency=_consistency(posterior),
         solver=solver,
         result=posterior.result,
     )

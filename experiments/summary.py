@@ -45,21 +45,21 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
     totals = []
     for total in outcome.totals:
         entry = dataclasses.asdict(total) | {"interval": list(total.interval)}
-        if total.truth is None:
-            del entry["truth"]
-        totals.append(entry)
+        totals.append({name: value for name, value in entry.items() if value is not None})
     return {
         "case": setup.name,
         "title": setup.title,
         "synthetic": setup.synthetic,
         "species": setup.species,
         "totals": totals,
+        "totals_correlation": _correlation(outcome.totals_covariance),
         "chi2": diagnostics.chi2,
         "dfs": float(np.sum(np.asarray(diagnostics.leverage)[measured])),
         "n_obs": int(measured.sum()),
         "n_constraints": int((~measured).sum()),
         "n_state": int(outcome.mean.size),
         "fit": fit_by_group(outcome),
+        "innovations": None if outcome.consistency is None else dataclasses.asdict(outcome.consistency),
         "solver": outcome.solver,
         "result": outcome.result,
         "wall_seconds": wall_seconds,
@@ -67,8 +67,24 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
     }
 
 
+def _correlation(covariance: np.ndarray) -> list[list[float]]:
+    """Between totals; 0 with a total that has no uncertainty."""
+    sigma = np.sqrt(np.diagonal(covariance))
+    scale = np.outer(sigma, sigma)
+    return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0.0).tolist()
+
+
+def _impact(outcome: Outcome, group: str) -> dict[str, float]:
+    """What a site or overpass did to the first total: its shift, and the share of the prior variance removed."""
+    found = outcome.impact
+    if found is None:
+        return {}
+    column = found.groups.index(group)
+    return {"shift": float(found.shift[0, column]), "reduction": float(found.reduction[0, column])}
+
+
 def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
-    """Number, degrees of freedom, misfit (1 is expected) and RMSE of the measurements, together and per group."""
+    """Number, degrees of freedom, misfit (1 is expected), RMSE and impact of the measurements, of all and per group."""
     observations, diagnostics = outcome.setup.observations, outcome.diagnostics
     groups = np.unique(observations.groups[outcome.measured])
     selections = [("all", outcome.measured)] + [(g, outcome.measured & (observations.groups == g)) for g in groups]
@@ -84,6 +100,7 @@ def fit_by_group(outcome: Outcome) -> list[dict[str, Any]]:
             "rmse_posterior": rmse(after[chosen]),
             "unit": observations.unit,
         }
+        | (_impact(outcome, name) if name != "all" else {})
         for name, chosen in selections
     ]
 

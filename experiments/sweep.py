@@ -69,8 +69,8 @@ def collect(folder: Path) -> list[dict[str, Any]]:
         summary_file = status_file.parent / "summary.json"
         if status["status"] == "completed" and summary_file.is_file():
             summary = json.loads(summary_file.read_text("utf-8"))
-            if "totals" not in summary:  # a forward run
-                row |= _forward(summary)
+            if "sweep" in summary or "emission_total" in summary:  # a study; a forward run
+                row |= {"study": summary["sweep"]} if "sweep" in summary else _forward(summary)
                 rows.append(row)
                 continue
             fit = summary["fit"][0]
@@ -99,7 +99,8 @@ def _forward(summary: dict[str, Any]) -> dict[str, Any]:
 def _write(folder: Path) -> None:
     rows = collect(folder)
     write_json(folder / "sweep_summary.json", rows)
-    flat = [row["options"] | {k: v for k, v in row.items() if k != "options"} for row in rows]
+    nested = ("options", "study")
+    flat = [row["options"] | {k: v for k, v in row.items() if k not in nested} | row.get("study", {}) for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))
     with (folder / "sweep_summary.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns)
@@ -118,10 +119,13 @@ def show(folder: Path) -> None:
     for name in swept:
         table.add_column(name.rpartition(".")[2], no_wrap=True)
     numbers = ["n", "prior", "posterior", *(["truth"] if known else []), "RMSE"] if heads else []
+    studies = list(dict.fromkeys(name for row in rows for name in row.get("study", {})))
+    numbers += studies
     for name in [*numbers, "status"]:
         table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
     for row in rows:
-        cells = _cells(row, known) if "region" in row else [""] * len(numbers)
+        cells = _cells(row, known) if "region" in row else [""] * (len(numbers) - len(studies))
+        cells += [row.get("study", {}).get(name, "") for name in studies]
         table.add_row(*(escape(row["options"].get(name, "")) for name in swept), *cells, row["status"])
     # A cell is never cut: on a narrow terminal the lines wrap instead.
     console.print(table, width=max(console.width, console.measure(table).maximum), crop=False, soft_wrap=True)

@@ -1,7 +1,8 @@
 """Fluxes together with parameters of the transport: y = H(p) x + b(p) + ε, p a few numbers.
 
-A mixing height or wind speed that is wrong goes straight into the fluxes unless it is estimated with them. For given p
-the problem is linear and solved by any Gaussian solver, x̂(p) = x_b + K d(p); so p alone is iterated (variable
+A mixing height or wind speed that is wrong goes straight into the fluxes unless it is estimated with them. This is the
+mode of both together; where p changes the size of H it is biased, and `inversion.marginal` is the solver to use. For
+given p the problem is linear and solved by any Gaussian solver, x̂(p) = x_b + K d(p); so p alone is iterated (variable
 projection, Golub & Pereyra 2003, doi 10.1088/0266-5611/19/2/201). With J = ∂/∂p [H(p) x + b(p)] at x̂(p_i), by jvp,
 
     C_p = (P⁻¹ + Jᵀ S⁻¹ J)⁻¹,    p_{i+1} = p_i + C_p [Jᵀ S⁻¹ d_i + P⁻¹ (p_b − p_i)]
@@ -59,7 +60,7 @@ class JointPosterior(AbstractGaussianPosterior):
 
     def _p_gain(self, d):
         """C_p Jᵀ S⁻¹ d."""
-        return self.p_covariance @ (self.response.T @ _innovation_solve(self.conditional, d))
+        return self.p_covariance @ (self.response.T @ innovation_solve(self.conditional, d))
 
     def covariance_mv(self, v):
         """A_{x|p} v + G C_p Gᵀ v."""
@@ -84,7 +85,7 @@ class JointPosterior(AbstractGaussianPosterior):
     def leverage(self):
         """diag of ∂(H x̂ + b)/∂y: that of x with p fixed, and (J + H G) C_p Jᵀ S⁻¹."""
         moved = self.response + forward(self.problem.H, self.sensitivity)
-        solved = _innovation_solve(self.conditional, self.response)
+        solved = innovation_solve(self.conditional, self.response)
         return self.conditional.leverage() + jnp.sum(moved * (solved @ self.p_covariance), axis=1)
 
     def cost(self):
@@ -103,7 +104,7 @@ class JointPosterior(AbstractGaussianPosterior):
         return Totals(jnp.concatenate([own.mean, self.p]), covariance)
 
 
-def _innovation_solve(posterior: AbstractGaussianPosterior, v: Array) -> Array:
+def innovation_solve(posterior: AbstractGaussianPosterior, v: Array) -> Array:
     """S⁻¹ v = R⁻¹ (v − H K v)."""
     problem = posterior.problem
     return problem.R.solve(v - forward(problem.H, posterior.gain_mv(v)))
@@ -129,7 +130,12 @@ def _point(problem_of, solver: AbstractSolver, p: Array, p_prior: Array, precisi
     return posterior, float(posterior.cost() + change @ precision @ change)
 
 
-def _prior_precision(p_prior: Array, P: Array) -> Array:
+def prior_precision(p_prior: Array, P: Array) -> Array:
+    """P⁻¹.
+
+    Raises:
+        TanhengError: a P that is no covariance.
+    """
     matrix = jnp.asarray(P, dtype=float)
     size = p_prior.size
     fits = matrix.shape == (size, size) and bool(jnp.allclose(matrix, matrix.T, rtol=1e-10))
@@ -163,12 +169,12 @@ def joint_solve(
     """
     solver = Analytic() if solver is None else solver
     p_prior = jnp.atleast_1d(jnp.asarray(p_prior, dtype=float))
-    precision = _prior_precision(p_prior, P_cov)
+    precision = prior_precision(p_prior, P_cov)
     p, moved, solutions, result = p_prior, jnp.inf, 1, "did not converge"
     posterior, value = _point(problem_of, solver, p, p_prior, precision)
     while True:
         J = _response(problem_of, p, posterior.mean)
-        SinvJ = _innovation_solve(posterior, J)
+        SinvJ = innovation_solve(posterior, J)
         information = precision + J.T @ SinvJ
         C = jnp.linalg.inv(0.5 * (information + information.T))
         gradient = -(SinvJ.T @ posterior.problem.departure() + precision @ (p_prior - p))  # of J, by the envelope

@@ -38,6 +38,25 @@ class Totals(eqx.Module):
         return Totals(matrix @ self.mean, 0.5 * (covariance + covariance.T))
 
 
+class SkewedTotals(Totals):
+    """Totals whose distribution is not symmetric: `mean` is the expectation, `median` the 50 % point.
+
+    Args:
+        median: (k,) half of the probability lies below.
+        lower, upper: (k,) 2.5 % and 97.5 % points.
+    """
+
+    median: Float[Array, " k"]
+    lower: Float[Array, " k"]
+    upper: Float[Array, " k"]
+
+
+def skewed(mean: Array, covariance: Array, draws: Float[Array, "count k"]) -> SkewedTotals:
+    """Totals with the quantiles of draws."""
+    lower, median, upper = jnp.quantile(draws, jnp.asarray([0.025, 0.5, 0.975]), axis=0)
+    return SkewedTotals(mean, 0.5 * (covariance + covariance.T), median, lower, upper)
+
+
 class AbstractPosterior(eqx.Module):
     """Posterior of a `Problem`."""
 
@@ -104,7 +123,7 @@ def require_success(posterior: AbstractPosterior) -> None:
             "the solver did not succeed",
             got=posterior.result,
             expected="successful",
-            remedy="check units and sizes of the prior and mismatch uncertainties, or try solver.space=state",
+            remedy="check units and sizes of the prior and mismatch uncertainties; the result says what was missed",
         )
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from inversion.covariance import AbstractCovariance
+from inversion.covariance import AbstractCovariance, Diagonal
 from transport.errors import TanhengError
 
 
@@ -55,6 +55,11 @@ class Problem(eqx.Module):
     def departure(self) -> Float[Array, " m"]:
         """d = y − H x_b − b."""
         return self.y - self.modelled(self.x_b)
+
+    def unobserved(self) -> "Problem":
+        """The same unknowns without any observation: its posterior is the prior."""
+        none, n = jnp.zeros(0), self.x_b.size
+        return Problem(lx.MatrixLinearOperator(jnp.zeros((0, n))), self.x_b, self.B, none, Diagonal(none), none)
 
     @property
     def matrix(self) -> Float[Array, "m n"]:

@@ -1,9 +1,12 @@
 """Cases: each assembles a problem and says what its totals, maps and observations mean."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Array
 
+from inversion.covariance import AbstractCovariance
 from inversion.observations import Observations
 from inversion.problem import Problem
 
@@ -76,6 +79,29 @@ class MapSpec:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Structure:
+    """What some solvers must know of the unknowns beyond mean and covariance; None where a case has no such thing.
+
+    Args:
+        positive: (n,) unknowns that cannot be negative, e.g. scalings of an emission.
+        windows: (n,) time window of each element, −1 for elements of all times.
+        places, observed_at: (n, 2), (m, 2) longitude and latitude of elements and observations; NaN without a place.
+        trend_names, trend: covariates (n, p) of an unknown level.
+        prior_of_length: correlation length (km) ↦ B, differentiable, with the configured standard deviations.
+        length_km: the configured length.
+    """
+
+    positive: np.ndarray | None = None
+    windows: np.ndarray | None = None
+    places: np.ndarray | None = None
+    observed_at: np.ndarray | None = None
+    trend_names: tuple[str, ...] = ()
+    trend: np.ndarray | None = None
+    prior_of_length: Callable[[Array], AbstractCovariance] | None = None
+    length_km: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Setup:
     """An assembled case.
 
@@ -88,6 +114,7 @@ class Setup:
         observations: rows of y, in the same order; kind "constraint" marks rows that are not measurements.
         totals, map: what to report.
         blocks: (name, size, unit) of the parts of the control vector, in order.
+        structure: what some solvers and tasks need besides.
         truth: (n,) true control vector or None.
         citations: papers and data sets used.
         inputs: name of each input file to its SHA-256.
@@ -104,6 +131,7 @@ class Setup:
     totals: TotalSpec
     map: MapSpec
     blocks: tuple[tuple[str, int, str], ...]
+    structure: Structure = dataclasses.field(default_factory=Structure)
     truth: np.ndarray | None = None
     citations: tuple[Citation, ...] = ()
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -9,13 +9,15 @@ import dataclasses
 import datetime
 import enum
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
+from jaxtyping import Array, Float
 
 from experiments import schema
-from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
+from experiments.cases import Citation, MapSpec, Mark, Setup, Structure, TotalSpec
 from experiments.checks import Evidence, transport_evidence
 from experiments.progress import stage
 from experiments.schemes import scheme_of
@@ -339,6 +341,7 @@ def _setup(
         totals=_totals(city, config, blocks, truth),
         map=_map(city, config, blocks, truth),
         blocks=tuple((b.name, b.size, b.unit) for b in blocks),
+        structure=_structure(city, blocks, receptors, config),
         truth=truth,
         citations=CITATIONS,
         seeds={"truth and noise": config.seed},
@@ -348,6 +351,66 @@ def _setup(
             "assumptions of the inversion hold exactly; real data are less kind.",
         ),
     )
+
+
+EMISSIONS = ("area emission", "point sources")
+BIOSPHERE = ("respiration", "uptake")
+
+
+def _structure(city: City, blocks: list[Block], receptors: list[Receptor], config: schema.Config) -> Structure:
+    """Signs, days, places and levels of the unknowns, by block."""
+    grid = city.grid
+    x, y = np.meshgrid(*(0.5 * (edges[1:] + edges[:-1]) for edges in (grid.x_edges, grid.y_edges)))
+    in_cells = np.stack(grid.lonlat(x.ravel(), y.ravel()), axis=1)
+    windows, places = [], []
+    for block in blocks:
+        daily = block.name in (*BIOSPHERE, "background")
+        windows.append(np.arange(block.size) if daily else np.full(block.size, -1))
+        if block.name == "area emission":
+            places.append(in_cells)
+        elif block.name == "point sources":
+            places.append(in_cells[city.transport.injection.row * grid.shape[1] + city.transport.injection.column])
+        else:
+            places.append(np.full((block.size, 2), np.nan))
+    scaled = [np.full(b.size, b.name in EMISSIONS + BIOSPHERE) for b in blocks]
+    levels = [name for name in EMISSIONS if any(b.name == name for b in blocks)]
+    trend = [np.concatenate([np.full(b.size, float(b.name == name)) for b in blocks]) for name in levels]
+    correlated = isinstance(config.covariance, schema.ExponentialCovariance)
+    assert isinstance(config.control, schema.CityControl)
+    others = tuple(b.covariance for b in blocks if b.name != "area emission")
+    return Structure(
+        positive=np.concatenate(scaled),
+        windows=np.concatenate(windows),
+        places=np.concatenate(places),
+        observed_at=np.stack(
+            grid.lonlat(np.array([r.x for r in receptors]), np.array([r.y for r in receptors])), axis=1
+        ),
+        trend_names=tuple(f"level of the {name}" for name in levels),
+        trend=np.stack(trend, axis=1),
+        prior_of_length=PriorOfLength(jnp.asarray(grid.distances()), config.control.sigma_area, others)
+        if correlated
+        else None,
+        length_km=config.covariance.length_km if isinstance(config.covariance, schema.ExponentialCovariance) else None,
+    )
+
+
+class PriorOfLength(eqx.Module):
+    """Correlation length (km) of the area emission ↦ B; the area emission is the first block.
+
+    Args:
+        distances: (cells, cells) km.
+        sigma: standard deviation of the area emission.
+        others: covariances of the other blocks.
+    """
+
+    distances: Float[Array, "c c"]
+    sigma: float
+    others: tuple[AbstractCovariance, ...]
+
+    def __call__(self, length_km) -> AbstractCovariance:
+        """B."""
+        area = Scaled(jnp.full(len(self.distances), self.sigma), exponential(self.distances, length_km))
+        return BlockDiagonal((area, *self.others))
 
 
 def _flux_weights(city: City, blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:

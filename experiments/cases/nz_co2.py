@@ -15,7 +15,7 @@ import numpy as np
 import scipy.io
 
 from experiments import schema
-from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
+from experiments.cases import Citation, MapSpec, Mark, Setup, Structure, TotalSpec
 from experiments.data import NEW_ZEALAND
 from experiments.progress import stage
 from inversion.covariance import Diagonal
@@ -273,6 +273,12 @@ def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, week
         totals=_totals(prior, weeks, f"{FIRST_YEAR}-01-01/{last}"),
         map=_map(prior, weeks, tuple(observations.sites)),
         blocks=((f"flux, {REGIONS} regions × {mean.shape[1]} weeks", mean.size, "Tg CO2 yr-1"),),
+        # Fluxes of CO2 have either sign; a week is known from later ones only through the constraints.
+        structure=Structure(
+            windows=np.tile(np.arange(mean.shape[1]), REGIONS),
+            trend_names=("land", "sea"),
+            trend=np.repeat(np.eye(2)[(np.arange(REGIONS) >= LAND).astype(int)], mean.shape[1], axis=0),
+        ),
         citations=CITATIONS,
         inputs=_inputs(),
         notes=(

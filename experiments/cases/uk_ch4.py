@@ -3,18 +3,26 @@
     y = H x + ε,  x = scaling of the prior flux in each cell and of the air that enters through N, E, S and W
 
 H is in ppb per unit scaling, so the prior is x = 1 everywhere. The columns add up to the authors' own prior model.
+With regions instead of cells, x scales the prior of a whole region, and inherits the cells' covariance through the
+share s of each cell in its region's prior flux: B_regions = s B sᵀ, which leaves the prior variance of the sum over
+whole regions as it was.
 """
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import xarray as xr
+from jaxtyping import Array, Float
 
 from experiments import schema
-from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
+from experiments.cases import Citation, MapSpec, Mark, Setup, Structure, TotalSpec
 from experiments.data import UNITED_KINGDOM
 from experiments.progress import stage
-from inversion.covariance import BlockDiagonal, Dense, Diagonal, Scaled, exponential
+from inversion.basis import Basis, cells, quadtree
+from inversion.covariance import AbstractCovariance, BlockDiagonal, Dense, Diagonal, Scaled, exponential
 from inversion.observations import Observations
 from inversion.problem import Problem
 from transport.errors import TanhengError
@@ -79,28 +87,27 @@ def assemble(config: schema.Config) -> Setup:
     schema.expect(config.transport, schema.GriddedSensitivities, "transport", case)
     schema.expect(config.prior, schema.UnitedKingdomPrior, "prior", case)
     observed = schema.expect(config.observations, schema.UnitedKingdomObservations, "observations", case)
-    control = schema.expect(config.control, schema.CellsAndBoundary, "control", case)
     with stage("observations and sensitivities"):
         data, countries = _load()
         _check_variables(data)
         rows = _select(data, observed)
         grid = Grid.from_centres(data.lon.values, data.lat.values)
-        everything = data.h_v_all.values[rows]
-        if np.any(everything[:, BOUNDARY:BEFORE_GRID]):
-            raise TanhengError(
-                "an outer region has sensitivity", got=SENSITIVITIES, expected="columns 4–9 zero",
-                remedy="this is not the file that the case was written for",
-            )  # fmt: skip
-        H = np.concatenate([everything[:, :BOUNDARY], everything[:, BEFORE_GRID:]], axis=1)
+        boundary, per_cell = _sensitivities(data, rows)
+        basis = _basis(config.control, grid, per_cell)
         observations = _observations(data, rows, observed.model_error_ppb)
+        B, of_length = _prior_covariance(data, grid, basis, config)
+        H = np.concatenate([boundary, basis.aggregate(per_cell.reshape(-1, *grid.shape))], axis=1)
         problem = Problem(
             H=lx.MatrixLinearOperator(jnp.asarray(H)),
             x_b=jnp.ones(H.shape[1]),
-            B=_prior_covariance(grid, control, config.covariance),
+            B=B,
             y=jnp.asarray(observations.values),
             R=Diagonal(observations.sigma),
             b=jnp.zeros(len(observations)),
         )
+    whole = basis.size == grid.shape[0] * grid.shape[1]
+    extent = f"{grid.shape[0]} × {grid.shape[1]}"
+    elements = f"cells, {extent} from the south-west" if whole else f"regions of {extent} cells"
     return Setup(
         name="uk_ch4",
         title="CH4 emissions of the United Kingdom, March 2014",
@@ -108,18 +115,56 @@ def assemble(config: schema.Config) -> Setup:
         species="CH4",
         problem=problem,
         observations=observations,
-        totals=_totals(data, countries, grid),
-        map=_map(data, grid, tuple(observed.sites)),
-        blocks=(
-            ("boundary N, E, S, W", BOUNDARY, "1"),
-            (f"cells, {grid.shape[0]} × {grid.shape[1]} from the south-west", H.shape[1] - BOUNDARY, "1"),
-        ),
+        totals=_totals(data, countries, grid, basis),
+        map=_map(data, grid, basis, tuple(observed.sites)),
+        blocks=(("boundary N, E, S, W", BOUNDARY, "1"), (elements, basis.size, "1")),
+        structure=_structure(data, rows, grid, basis, of_length, config.covariance),
         citations=CITATIONS,
         inputs={f"{UNITED_KINGDOM.name}/{p}": UNITED_KINGDOM.hash_of(p) for p in (SENSITIVITIES, COUNTRIES)},
         notes=(
             "One month and two sites. The authors' short MCMC test run of the same month gives 2.58 ± 0.40 Tg yr-1 "
             "from a prior of 2.79 Tg yr-1; it is not a published number.",
         ),
+    )
+
+
+def _sensitivities(data: xr.Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, 4) of the boundaries and (m, cells), in ppb per unit scaling."""
+    everything = data.h_v_all.values[rows]
+    if np.any(everything[:, BOUNDARY:BEFORE_GRID]):
+        raise TanhengError(
+            "an outer region has sensitivity", got=SENSITIVITIES, expected="columns 4–9 zero",
+            remedy="this is not the file that the case was written for",
+        )  # fmt: skip
+    return everything[:, :BOUNDARY], everything[:, BEFORE_GRID:]
+
+
+def _basis(control: schema.Control, grid: Grid, per_cell: np.ndarray) -> Basis:
+    """Cells, or regions that the observations see about equally well.
+
+    Raises:
+        TanhengError: a control vector that the case cannot use.
+    """
+    if isinstance(control, schema.RegionsAndBoundary):
+        return quadtree(grid.shape, control.regions, np.abs(per_cell).sum(axis=0).reshape(grid.shape))
+    schema.expect(control, schema.CellsAndBoundary, "control", "uk_ch4")
+    return cells(grid.shape)
+
+
+def _structure(data, rows, grid: Grid, basis: Basis, of_length, covariance: schema.Covariance) -> Structure:
+    lon, lat = np.meshgrid(data.lon.values.astype(float), data.lat.values.astype(float))
+    size = np.maximum(basis.aggregate(np.ones(grid.shape)), 1.0)
+    centres = np.stack([basis.aggregate(lon), basis.aggregate(lat)], axis=1) / size[:, None]
+    sites = data.y_site.values.astype(str)[rows]
+    nowhere = np.full((BOUNDARY, 2), np.nan)
+    return Structure(
+        positive=np.r_[np.zeros(BOUNDARY, bool), np.ones(basis.size, bool)],
+        places=np.concatenate([nowhere, centres]),
+        observed_at=np.array([SITES[name][1:] for name in sites], dtype=float),
+        trend_names=("level of the emission",),
+        trend=np.r_[np.zeros(BOUNDARY), np.ones(basis.size)][:, None],
+        prior_of_length=of_length,
+        length_km=covariance.length_km if isinstance(covariance, schema.ExponentialCovariance) else None,
     )
 
 
@@ -144,16 +189,58 @@ def _observations(data: xr.Dataset, rows: np.ndarray, model_error: float) -> Obs
     )
 
 
-def _prior_covariance(grid: Grid, control: schema.CellsAndBoundary, covariance: schema.Covariance) -> BlockDiagonal:
-    n = grid.shape[0] * grid.shape[1]
+class PriorOfLength(eqx.Module):
+    """Correlation length (km) ↦ B of boundary and elements.
+
+    Args:
+        distances: (cells, cells) km.
+        share: (elements, cells) share of each cell in the prior flux of its region; None for cells.
+        sigma_boundary, sigma_cell: standard deviations.
+    """
+
+    distances: Float[Array, "c c"]
+    share: Float[Array, "k c"] | None
+    sigma_boundary: float
+    sigma_cell: float
+
+    def __call__(self, length_km) -> AbstractCovariance:
+        """B."""
+        boundary = Diagonal(jnp.full(BOUNDARY, self.sigma_boundary))
+        if self.share is None:
+            correlation = exponential(self.distances, length_km)
+            return BlockDiagonal((boundary, Scaled(jnp.full(len(self.distances), self.sigma_cell), correlation)))
+        inherited = self.share @ jnp.exp(-self.distances / length_km) @ self.share.T
+        return BlockDiagonal((boundary, Dense(self.sigma_cell**2 * 0.5 * (inherited + inherited.T))))
+
+
+def _share(data: xr.Dataset, grid: Grid, basis: Basis) -> np.ndarray | None:
+    """(elements, cells); None where elements are cells. A region without prior flux takes its cells by area."""
+    if basis.size == grid.shape[0] * grid.shape[1]:
+        return None
+    flux = np.abs(data.q_ap.values) * grid.areas
+    member = basis.matrix().T
+    empty = basis.aggregate(flux) == 0.0
+    weight = np.where(empty[:, None], member * grid.areas.ravel(), member * flux.ravel())
+    return weight / weight.sum(axis=1, keepdims=True)
+
+
+def _prior_covariance(
+    data: xr.Dataset, grid: Grid, basis: Basis, config: schema.Config
+) -> tuple[AbstractCovariance, Callable | None]:
+    """B, and B as a function of the length where there is one."""
+    control = config.control
+    assert isinstance(control, schema.CellsAndBoundary | schema.RegionsAndBoundary)
+    share = _share(data, grid, basis)
+    shares = None if share is None else jnp.asarray(share)
+    if isinstance(config.covariance, schema.ExponentialCovariance):
+        of_length = PriorOfLength(jnp.asarray(grid.distances()), shares, control.sigma_boundary, control.sigma_cell)
+        return of_length(config.covariance.length_km), of_length
     boundary = Diagonal(np.full(BOUNDARY, control.sigma_boundary))
-    if isinstance(covariance, schema.ExponentialCovariance):
-        correlation: Dense = exponential(grid.distances(), covariance.length_km)
-        return BlockDiagonal((boundary, Scaled(np.full(n, control.sigma_cell), correlation)))
-    return BlockDiagonal((boundary, Diagonal(np.full(n, control.sigma_cell))))
+    spread = np.ones(basis.size) if share is None else np.sqrt((share**2).sum(axis=1))
+    return BlockDiagonal((boundary, Diagonal(control.sigma_cell * spread))), None
 
 
-def _totals(data: xr.Dataset, countries: xr.Dataset, grid: Grid) -> TotalSpec:
+def _totals(data: xr.Dataset, countries: xr.Dataset, grid: Grid, basis: Basis) -> TotalSpec:
     names = [str(n) for n in countries.name.values]
     aligned = countries.country.reindex(lat=data.lat, lon=data.lon, method="nearest", tolerance=1e-3)
     if aligned.isnull().any():
@@ -169,13 +256,13 @@ def _totals(data: xr.Dataset, countries: xr.Dataset, grid: Grid) -> TotalSpec:
     for label, country in (("United Kingdom", COUNTRY), ("Ireland", "IRELAND")):
         inside = aligned.values == names.index(country)
         regions.append(label)
-        weights.append(np.concatenate([np.zeros(BOUNDARY), (per_cell * inside).ravel()]))
+        weights.append(np.concatenate([np.zeros(BOUNDARY), basis.aggregate(per_cell * inside)]))
     return TotalSpec(tuple(regions), "2014-03-01/2014-03-31", np.array(weights), "Tg CH4 yr-1")
 
 
-def _map(data: xr.Dataset, grid: Grid, sites: tuple[str, ...]) -> MapSpec:
+def _map(data: xr.Dataset, grid: Grid, basis: Basis, sites: tuple[str, ...]) -> MapSpec:
     flux = data.q_ap.values.ravel() * 1e9
-    weights = np.concatenate([np.zeros((flux.size, BOUNDARY)), np.diag(flux)], axis=1)
+    weights = np.concatenate([np.zeros((flux.size, BOUNDARY)), flux[:, None] * basis.matrix()], axis=1)
     return MapSpec(
         title="CH4 flux, March 2014",
         unit="nmol m-2 s-1",

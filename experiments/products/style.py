@@ -57,6 +57,17 @@ TEXT = {
     "theirs": "{name}, above each hour's minimum",
     "r_by_hour": "Correlation over the {cells} common cells",
     "hour": "Hours since the start",
+    "replicates": "{region}: {count} replicates",
+    "true_total": "True ({unit})",
+    "estimated_total": "Estimated ({unit})",
+    "actual": "errors",
+    "stated": "as stated",
+    "z": "Error in stated standard uncertainties",
+    "density": "Density",
+    "z2": "mean z² = {z2}",
+    "ranking": "Points: with all sites down to this one. Dotted: the existing network.",
+    "alone": "{region}, this one alone beside the existing network",
+    "reduction_percent": "Reduction of standard uncertainty (%)",
     "over_minimum": "Column mean above the background (ppb)",
 }
 

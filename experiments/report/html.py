@@ -46,6 +46,8 @@ TEXT = {
     "which for a normal distribution covers about {level} %. Period: {period}.",
     "weak": "The constraint is weak: the observations reduce the uncertainty of {region} by only {reduction}, "
     "so the posterior mostly repeats the prior.",
+    "skewed": "The posterior is not symmetric: the values are means, u is the standard deviation, and the interval "
+    "reaches from the 2.5 % to the 97.5 % point. Median of {region}: {median} {unit}.",
     "wider": "The observations do not reduce the uncertainty of {region}.",
     "failed": "The solver did not succeed ({result}): do not use these numbers.",
     "misfit_high": "The misfit ratio of the measurements is {misfit}, well above 1: residuals are larger than the "
@@ -83,6 +85,15 @@ TEXT = {
     "all": "All",
     "n": "n",
     "group_dfs": "DFS",
+    "shift": "Shift of {region}",
+    "removed": "Variance removed",
+    "impact_why": "Shift: what a site or overpass adds to the posterior minus the prior of {region} ({unit}). "
+    "Variance removed: its share of the prior variance of that total; a negative share belongs to data that correct "
+    "others.",
+    "innovations": "χ² of the innovations",
+    "innovations_why": "dᵀ (H B Hᵀ + R)⁻¹ d per row; {low} … {high} holds 95 % if prior and mismatch are right",
+    "outliers": "Impossible values",
+    "outliers_why": "observations that all others exclude (5 % probability of any false alarm); they were used",
     "rmse_prior": "RMSE prior",
     "rmse_posterior": "RMSE posterior",
     "rmse_change": "Change",
@@ -126,7 +137,7 @@ def _row(total: Total) -> dict[str, str]:
         "u_prior": u_prior,
         "posterior": posterior,
         "u_posterior": u_posterior,
-        "k": f"{total.k:g}",
+        "k": f"{total.k:g}" if total.quantiles is None else "–",
         "low": low,
         "high": high,
         "truth": number(total.truth, place),
@@ -149,7 +160,8 @@ def _aligned(rows: list[dict[str, str]], columns: tuple[str, ...]) -> list[dict[
 
 
 def _headline(total: Total) -> dict[str, Any]:
-    U, U_prior = total.k * total.u_posterior, total.k * total.u_prior
+    k = total.k if total.quantiles is None else 1.0
+    U, U_prior = k * total.u_posterior, k * total.u_prior
     value, expanded = with_uncertainty(total.posterior, U)
     prior, prior_expanded = with_uncertainty(total.prior, U_prior)
     unit = pretty(total.unit)
@@ -167,7 +179,7 @@ def _headline(total: Total) -> dict[str, Any]:
         "value": value,
         "U": expanded,
         "unit": unit,
-        "k": TEXT["expanded"].format(k=f"{total.k:g}"),
+        "k": TEXT["expanded"].format(k=f"{k:g}"),
         "sentence": " ".join(sentences),
     }
 
@@ -184,6 +196,9 @@ def _warnings(outcome: Outcome) -> list[str]:
         warnings.append(TEXT["wider"].format(region=region))
     elif reduction < WEAK:
         warnings.append(TEXT["weak"].format(region=region, reduction=_percent(reduction)))
+    if total.median is not None:
+        median = number(total.median, value_place(total.u_posterior))
+        warnings.append(TEXT["skewed"].format(region=region, median=median, unit=pretty(total.unit)))
     if abs(misfit - 1.0) > max(MISFIT_TOLERANCE, 2.0 * math.sqrt(2.0 / rows)):
         key = "misfit_high" if misfit > 1.0 else "misfit_low"
         warnings.append(TEXT[key].format(misfit=number(misfit, -2)))
@@ -195,6 +210,7 @@ def _diagnostics(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows = [
         (TEXT["misfit"], number(summary["fit"][0]["misfit"], -2), TEXT["misfit_why"]),
         (TEXT["chi2"], number(summary["chi2"], -2), TEXT["chi2_why"]),
+        *_innovations(summary),
         (TEXT["dfs"], number(summary["dfs"], -1), TEXT["dfs_why"]),
         (TEXT["n_obs"], number(summary["n_obs"], 0), ""),
         (TEXT["n_constraints"], number(summary["n_constraints"], 0), TEXT["n_constraints_why"]),
@@ -206,8 +222,19 @@ def _diagnostics(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [row for row in rows if row[:2] != (TEXT["n_constraints"], "0")]
 
 
-def _fit(summary: dict[str, Any]) -> list[dict[str, str]]:
-    rows = []
+def _innovations(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    found = summary["innovations"]
+    if found is None:
+        return []
+    low, high = (number(found[name], -2) for name in ("low", "high"))
+    return [
+        (TEXT["innovations"], number(found["chi2"], -2), TEXT["innovations_why"].format(low=low, high=high)),
+        (TEXT["outliers"], number(len(found["outliers"]), 0), TEXT["outliers_why"]),
+    ]
+
+
+def _fit(summary: dict[str, Any], first: Total) -> list[dict[str, str]]:
+    rows, place_of_shift = [], value_place(first.u_posterior)
     for fit in summary["fit"]:
         before, after = fit["rmse_prior"], fit["rmse_posterior"]
         place = value_place(min(before, after), before)
@@ -220,6 +247,8 @@ def _fit(summary: dict[str, Any]) -> list[dict[str, str]]:
             "after": number(after, place),
             "change": _percent(after / before - 1.0) if before > 0 else number(None, 0),
             "unit": pretty(fit["unit"]),
+            "shift": number(fit["shift"], place_of_shift) if "shift" in fit else "",
+            "removed": _percent(fit["reduction"]) if "reduction" in fit else "",
         })  # fmt: skip
     return _aligned(rows, ("before", "after"))
 
@@ -282,7 +311,11 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
         ),
         "figures": _figures(figures),
         "diagnostics": _diagnostics(summary),
-        "fit": _fit(summary),
+        "fit": _fit(summary, first),
+        "impact": {
+            name: TEXT[name].format(region=pretty(first.region), unit=pretty(first.unit))
+            for name in ("shift", "removed", "impact_why")
+        } if outcome.impact is not None else None,
         "notes": [pretty(note) for note in (*setup.notes, TEXT["rates"], TEXT["contains"])],
         "citations": references(manifest),
         "provenance": provenance(manifest),

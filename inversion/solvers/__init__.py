@@ -16,6 +16,12 @@ class AbstractSolver(eqx.Module):
     def solve(self, problem: Problem) -> AbstractPosterior:
         """The posterior of the problem."""
 
+    def prior(self, problem: Problem) -> AbstractPosterior:
+        """What this solver knows before the data: N(x_b, B), unless its unknowns are distributed otherwise."""
+        from inversion.solvers.prior import prior_posterior  # which needs the types of this file
+
+        return prior_posterior(problem)
+
 
 class AbstractGaussianPosterior(AbstractPosterior):
     """A posterior whose mean is linear in the data: x̂ = x_b + K (y − H x_b − b), with a covariance free of the data."""

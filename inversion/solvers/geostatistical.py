@@ -137,6 +137,10 @@ class Geostatistical(AbstractSolver):
         precision = jnp.zeros((p, p)) if self.covariance is None else jnp.linalg.inv(jnp.asarray(self.covariance))
         return Trend(X, mean, precision)
 
+    def prior(self, problem: Problem) -> GeostatisticalPosterior:
+        """N(x_b + X β₀, Q + X P Xᵀ); not identifiable, as its result says, if the trend is free."""
+        return self.solve(problem.unobserved())
+
     def solve(self, problem: Problem) -> GeostatisticalPosterior:
         """The posterior; "not identifiable" where the data do not fix a trend with a flat prior."""
         X, n, m = np.asarray(self.design), problem.x_b.size, problem.y.size

@@ -20,7 +20,7 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from inversion.posterior import AbstractPosterior, Totals
+from inversion.posterior import AbstractPosterior, SkewedTotals, skewed
 from inversion.problem import Problem
 from inversion.solvers import AbstractSolver
 from inversion.solvers.actions import unit_columns
@@ -31,25 +31,6 @@ from transport.errors import TanhengError
 # Columns of A at once.
 COLUMNS = 64
 DRAWS = 20_000
-
-
-class SkewedTotals(Totals):
-    """Totals whose distribution is not symmetric: `mean` is the expectation, `median` the 50 % point.
-
-    Args:
-        median: (k,) half of the probability lies below.
-        lower, upper: (k,) 2.5 % and 97.5 % points.
-    """
-
-    median: Float[Array, " k"]
-    lower: Float[Array, " k"]
-    upper: Float[Array, " k"]
-
-
-def skewed(mean: Array, covariance: Array, draws: Float[Array, "count k"]) -> SkewedTotals:
-    """Totals with the quantiles of draws."""
-    lower, median, upper = jnp.quantile(draws, jnp.asarray([0.025, 0.5, 0.975]), axis=0)
-    return SkewedTotals(mean, 0.5 * (covariance + covariance.T), median, lower, upper)
 
 
 class Exponentiated(eqx.Module):
@@ -126,10 +107,6 @@ class LogNormalPosterior(AbstractPosterior):
         """μ² (exp A_ii − 1), or A_ii."""
         return jnp.where(self.transform.positive, self.mean**2 * jnp.expm1(self.log_variance), self.log_variance)
 
-    def variance(self, weights):
-        """diag(W C Wᵀ)."""
-        return jnp.sum(weights.T * self.covariance_mv(weights.T), axis=0)
-
 
 def _covariance(A, mu_i, mu_j, log_i, log_j):
     both = log_i[:, None] & log_j[None, :]
@@ -153,6 +130,10 @@ class LogNormal(AbstractSolver):
 
     positive: np.ndarray | None = None
     search: GaussNewton = dataclasses.field(default_factory=GaussNewton)
+
+    def prior(self, problem: Problem) -> LogNormalPosterior:
+        """The log-normal prior."""
+        return self.solve(problem.unobserved())
 
     def solve(self, problem: Problem) -> LogNormalPosterior:
         """The log-normal posterior."""

@@ -18,12 +18,12 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from inversion.posterior import AbstractPosterior
+from inversion.posterior import AbstractPosterior, SkewedTotals, skewed
 from inversion.problem import Problem
 from inversion.solvers import AbstractSolver
 from inversion.solvers.actions import backward
 from inversion.solvers.analytic import Analytic
-from inversion.solvers.lognormal import SkewedTotals, skewed
+from inversion.solvers.chains import mean_error, r_hat
 from transport.errors import TanhengError
 
 SIZE_LIMIT = 3000
@@ -38,7 +38,7 @@ class TruncatedPosterior(AbstractPosterior):
         mode: (n,) bounded least-squares solution.
         draws: (chains, count, n).
         mean_error: (n,) Monte Carlo standard error of `mean`.
-        r_hat: largest split R̂ over the elements.
+        r_hat: largest rank-normalised split R̂ over the elements.
     """
 
     problem: Problem
@@ -161,18 +161,6 @@ def draw_truncated(
     return mean + u[:, warmup:] @ C.T, jnp.max(bounces)
 
 
-def split_r_hat(draws: Float[Array, "chains count n"]) -> tuple[Array, Array]:
-    """Split R̂ of each element and the standard error of its mean by batch means (Gelman et al. 2013, BDA3 §11.4)."""
-    chains, count, n = draws.shape
-    halves = draws[:, : count // 2 * 2].reshape(2 * chains, -1, n)
-    within, length = jnp.mean(jnp.var(halves, axis=1, ddof=1), axis=0), halves.shape[1]
-    between = jnp.var(jnp.mean(halves, axis=1), axis=0, ddof=1)
-    r_hat = jnp.sqrt((length - 1) / length + between / jnp.where(within > 0.0, within, 1.0))
-    size = max(1, int(length**0.5))
-    batches = halves[:, : length // size * size].reshape(2 * chains, -1, size, n).mean(axis=2).reshape(-1, n)
-    return r_hat, jnp.std(batches, axis=0, ddof=1) / len(batches) ** 0.5
-
-
 class Truncated(AbstractSolver):
     """Gaussian prior and likelihood with x ≥ lower.
 
@@ -190,6 +178,10 @@ class Truncated(AbstractSolver):
     warmup: int = eqx.field(static=True, default=200)
     count: int = eqx.field(static=True, default=2000)
     seed: int = eqx.field(static=True, default=0)
+
+    def prior(self, problem: Problem) -> AbstractPosterior:
+        """The truncated prior."""
+        return self.solve(problem.unobserved())
 
     def solve(self, problem: Problem) -> AbstractPosterior:
         """The truncated posterior, or the untruncated one's failure."""
@@ -215,15 +207,15 @@ class Truncated(AbstractSolver):
             jax.random.key(self.seed), free.mean, jnp.asarray(C), jnp.asarray(lower), jnp.asarray(start),
             self.chains, self.warmup, self.count,
         )  # fmt: skip
-        r_hat, error = split_r_hat(draws)
-        worst = float(jnp.max(r_hat))
+        kept = np.asarray(draws)
+        worst, error = float(np.max(r_hat(kept))), jnp.asarray(mean_error(kept))
         result = "successful"
         if not optimal:
             result = "did not converge: the bounded mode misses its optimality conditions"
         elif int(bounces) >= REFLECTIONS:
             result = f"did not converge: a trajectory was reflected {int(bounces)} times"
         elif not worst < 1.01:
-            result = f"did not converge: split R̂ {worst:.3f}, expected below 1.01"
+            result = f"did not converge: R̂ {worst:.3f}, expected below 1.01"
         return TruncatedPosterior(problem, jnp.mean(draws, axis=(0, 1)), result, jnp.asarray(mode), draws, error, worst)
 
 

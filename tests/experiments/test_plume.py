@@ -169,12 +169,12 @@ def test_a_projected_grid_holds_the_source_in_its_middle(compose):
 
 
 def test_the_check_of_a_plume(compose):
-    from experiments import tasks
+    from experiments.tasks.check import evidence_of
 
     needs(MANAGUA)
     config = compose(*SHORT, "task=check", "task.pairs=1", "meteorology.end=2017-12-03T06:00", "meteorology.layers=8",
                      "case.height_m=[0,50]")  # fmt: skip
-    evidence = tasks.evidence_of(config)
+    evidence = evidence_of(config)
     assert not evidence.failed and "PPMLimited" in evidence.notes[0]
     assert evidence.values["adjoint_identity"] <= 1e-13
     assert json.dumps(evidence.facts)

@@ -130,6 +130,7 @@ def _summary(outcome: Outcome) -> dict:
     return {
         "chi2": outcome.diagnostics.chi2, "dfs": 2.5, "n_obs": 67, "n_constraints": 1, "n_state": outcome.mean.size,
         "fit": [fit, fit | {"group": "North <b>gate</b>"}], "solver": "analytic", "result": "successful",
+        "innovations": {"chi2": 1.04, "low": 0.7, "high": 1.3, "outliers": [3]},
         "wall_seconds": 1.234, "peak_memory_mib": 512.3,
     }  # fmt: skip
 

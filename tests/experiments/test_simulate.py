@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import schema, simulated, tasks
+from experiments import schema, simulated
 from experiments.cases import Mark
 from experiments.cases.simulation import Simulation, Soundings, steady
 from experiments.checks import transport_evidence
@@ -16,6 +16,7 @@ from experiments.products.fields import clock, draw_animation, draw_fields
 from experiments.products.netcdf_fields import write_fields
 from experiments.products.scatter import draw_comparisons
 from experiments.report.simulation import write_report
+from experiments.tasks.offer import require_offered
 from experiments.weather import Domain
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
@@ -191,7 +192,7 @@ def test_a_limited_scheme_is_checked_without_adjoint():
 )
 def test_a_task_that_a_case_does_not_offer(compose, overrides, what, names):
     with pytest.raises(TanhengError) as error:
-        tasks.require_offered(compose(*overrides))
+        require_offered(compose(*overrides))
     assert what in str(error.value) and names in str(error.value)
 
 
@@ -200,7 +201,7 @@ def test_every_experiment_can_do_its_own_task(compose):
 
     for name in options("experiment"):
         config = compose(f"experiment={name}")
-        tasks.require_offered(config)
+        require_offered(config)
         assert isinstance(
             config.task, schema.Simulate if name not in ("city_osse", "nz_co2", "uk_ch4") else schema.Invert
         )

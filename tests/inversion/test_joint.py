@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from inversion.covariance import Diagonal, Scaled, exponential
 from inversion.joint import joint_solve
+from inversion.marginal import marginal_solve
 from inversion.posterior import normal
 from inversion.problem import Problem
 from inversion.solvers.analytic import Analytic
@@ -134,8 +135,32 @@ def test_it_removes_the_bias_of_a_mixing_height_error():
     assert abs(bias[0]) > 5 * sigma[0]  # far outside what it states
     assert abs(bias[1]) < 0.1 * abs(bias[0]) and abs(bias[1]) < 4 * sigma[1] / np.sqrt(40)
     # p is the same in all cases and less than one prior sigma off, so z² is no χ²: too little confidence is expected,
-    # too much would be a fault. Calibration over draws of p is still owed.
+    # too much would be a fault; draws of p follow below.
     assert np.mean(z**2) < scipy.stats.chi2.ppf(0.999, 40) / 40
+
+
+@pytest.mark.parametrize("count", [12, pytest.param(300, marks=pytest.mark.nightly)])
+def test_uncertainty_is_true_where_parameters_are_drawn_from_their_prior(count):
+    """Draws of wind, mixing height, background and fluxes: z² of total and of each parameter within its band.
+
+    Nor has z a mean, which the mode of x and p together has: it leaves out how S(p) widens the data's spread.
+    """
+    z = {joint_solve: [], marginal_solve: []}
+    for key in range(count):
+        p = np.array(P_B) + np.linalg.cholesky(P_COV) @ np.random.default_rng(key).normal(size=3)
+        truth, toy = made(p, 100 + key)
+        for solver, zs in z.items():
+            found = solver(toy, P_B, P_COV)
+            assert found.result == "successful"
+            both = found.with_parameters(W)
+            zs.append((both.mean - np.r_[W @ truth, p]) / both.sigma)
+    means = {solver.__name__: np.mean(zs, axis=0) for solver, zs in z.items()}
+    z2 = np.mean(np.square(z[marginal_solve]), axis=0)
+    low, high = np.array(scipy.stats.chi2.interval(0.999, count)) / count
+    print(f"z2 {z2.round(2)} in {low:.2f}…{high:.2f}; mean z {means}, ±{1 / np.sqrt(count):.2f}")
+    assert (low < z2).all() and (z2 < high).all()
+    assert (np.abs(means["marginal_solve"]) < 3.5 / np.sqrt(count)).all()
+    assert (means["joint_solve"][:2] < means["marginal_solve"][:2]).all()  # total and wind speed
 
 
 def test_parameters_that_do_not_act_keep_their_prior(solved):
@@ -162,7 +187,8 @@ def test_failures_are_reported(solved):
     for bad in (np.eye(2), -np.eye(3)):
         with pytest.raises(TanhengError, match="no covariance"):
             joint_solve(toy, P_B, bad)
-    with pytest.raises(TanhengError, match="needs a Gaussian solver"):
-        joint_solve(toy, P_B, P_COV, LogNormal())
+    for solver in (joint_solve, marginal_solve):
+        with pytest.raises(TanhengError, match="needs a Gaussian solver"):
+            solver(toy, P_B, P_COV, LogNormal())
     with pytest.raises(TanhengError, match="its own data only"):
         posterior.means(toy.y[None])
