@@ -28,7 +28,15 @@ def headline(summary: dict[str, Any]) -> list[str]:
         f"DFS = {summary['dfs']:.1f} of {summary['n_obs']} observations, "
         f"RMSE {fit['rmse_prior']:.1f} → {fit['rmse_posterior']:.1f} {fit['unit']}"
     )
-    return [text, quality]
+    return [text, *(_parameter(p) for p in summary["transport_parameters"]), quality]
+
+
+def _parameter(p: dict[str, Any]) -> str:
+    """A transport parameter that was estimated."""
+    value, u = with_uncertainty(p["posterior"], p["u_posterior"])
+    text = f"{p['name'].replace('_', ' ')}: {value} ± {u} times that of the weather given; prior "
+    text += " ± ".join(with_uncertainty(p["prior"], p["u_prior"]))
+    return text + (f"; truth {p['truth']:g}" if "truth" in p else "")
 
 
 def simulation_headline(summary: dict[str, Any]) -> list[str]:

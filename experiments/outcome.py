@@ -7,6 +7,8 @@ import numpy as np
 
 from experiments.cases import Setup
 from inversion.diagnostics import OBSERVATION_LIMIT, Diagnostics, Impact, diagnose, impact, innovations
+from inversion.joint import JointPosterior
+from inversion.marginal import parameter_signal
 from inversion.posterior import AbstractPosterior, SkewedTotals
 from inversion.solvers import AbstractGaussianPosterior
 from inversion.solvers.prior import prior_posterior
@@ -56,6 +58,19 @@ class Consistency:
     outliers: tuple[int, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A parameter of the transport that was estimated with the fluxes; `signal` is 1 − u²/u_prior²."""
+
+    name: str
+    prior: float
+    u_prior: float
+    posterior: float
+    u_posterior: float
+    signal: float
+    truth: float | None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcome:
     """A solved case.
@@ -73,6 +88,7 @@ class Outcome:
         diagnostics: fit and degrees of freedom.
         impact: what each site or overpass did to each total; None for a posterior that is not Gaussian.
         consistency: of the innovations; None for too many observations.
+        parameters: of the transport, where they were estimated.
         solver, result: name of the solver and how it ended.
     """
 
@@ -89,6 +105,7 @@ class Outcome:
     diagnostics: Diagnostics
     impact: Impact | None
     consistency: Consistency | None
+    parameters: tuple[Parameter, ...]
     solver: str
     result: str
 
@@ -132,9 +149,24 @@ def _totals(setup: Setup, posterior: AbstractPosterior, prior: AbstractPosterior
     return totals, np.asarray(after.covariance)
 
 
+def _parameters(setup: Setup, posterior: AbstractPosterior, names: tuple[str, ...]) -> tuple[Parameter, ...]:
+    if not isinstance(posterior, JointPosterior):
+        return ()
+    u_prior = np.sqrt(np.diagonal(np.linalg.inv(np.asarray(posterior.p_precision))))
+    signal = parameter_signal(posterior)
+    return tuple(
+        Parameter(
+            name, float(posterior.p_prior[i]), float(u_prior[i]), float(posterior.p[i]), float(posterior.p_sigma[i]),
+            float(signal[i]), setup.structure.true_scales.get(name) if setup.synthetic else None,
+        )
+        for i, name in enumerate(names)
+    )  # fmt: skip
+
+
 def _consistency(posterior: AbstractPosterior) -> Consistency | None:
     problem = posterior.problem
-    if not isinstance(posterior, AbstractGaussianPosterior) or not 0 < problem.y.size <= OBSERVATION_LIMIT:
+    gaussian = isinstance(posterior, AbstractGaussianPosterior) and not isinstance(posterior, JointPosterior)
+    if not gaussian or not 0 < problem.y.size <= OBSERVATION_LIMIT:
         return None
     found = innovations(problem)
     flagged = tuple(int(i) for i in np.flatnonzero(found.outliers()))
@@ -142,8 +174,9 @@ def _consistency(posterior: AbstractPosterior) -> Consistency | None:
 
 
 def evaluate(
-    setup: Setup, posterior: AbstractPosterior, solver: str, prior: AbstractPosterior | None = None
-) -> Outcome:
+    setup: Setup, posterior: AbstractPosterior, solver: str, prior: AbstractPosterior | None = None,
+    parameters: tuple[str, ...] = (),
+) -> Outcome:  # fmt: skip
     """Everything that the products need.
 
     Args:
@@ -151,11 +184,13 @@ def evaluate(
         posterior: of its problem.
         solver: its name.
         prior: what the solver knew before; N(x_b, B) if not given.
+        parameters: names of the transport parameters of a joint posterior.
     """
     problem = setup.problem
     prior = prior_posterior(problem) if prior is None else prior
     totals, covariance = _totals(setup, posterior, prior)
-    gaussian = isinstance(posterior, AbstractGaussianPosterior)
+    # K = A Hᵀ R⁻¹ does not hold where H itself was estimated.
+    gaussian = isinstance(posterior, AbstractGaussianPosterior) and not isinstance(posterior, JointPosterior)
     weights = jnp.asarray(setup.totals.weights)
     return Outcome(
         setup=setup,
@@ -167,10 +202,11 @@ def evaluate(
         fields=_fields(setup, posterior, prior),
         measured=setup.observations.kinds != "constraint",
         modelled_prior=np.asarray(problem.modelled(prior.mean)),
-        modelled_posterior=np.asarray(problem.modelled(posterior.mean)),
+        modelled_posterior=np.asarray(posterior.problem.modelled(posterior.mean)),
         diagnostics=diagnose(posterior),
         impact=impact(posterior, weights, setup.observations.groups) if gaussian else None,
         consistency=_consistency(posterior),
+        parameters=_parameters(setup, posterior, parameters),
         solver=solver,
         result=posterior.result,
     )

@@ -6,6 +6,9 @@ import numpy as np
 from experiments import schema
 from experiments.cases import Setup
 from inversion.covariance.kernels import GaspariCohn
+from inversion.joint import JointPosterior
+from inversion.marginal import marginal_solve
+from inversion.problem import Problem
 from inversion.solvers import AbstractSolver
 from inversion.solvers.analytic import Analytic
 from inversion.solvers.ensemble import taper
@@ -17,6 +20,7 @@ from inversion.solvers.sampling import Sampling
 from inversion.solvers.sequential import Sequential
 from inversion.solvers.truncated import Truncated
 from inversion.solvers.variational import Variational
+from inversion.transport_parameters import TransportParameters
 from transport.errors import TanhengError
 
 
@@ -69,6 +73,30 @@ def _positive(config: schema.Config, setup: Setup) -> np.ndarray:
     return np.asarray(_needed(setup.structure.positive, config, setup, "a sign"), dtype=bool)
 
 
+class WithTransport(AbstractSolver):
+    """Estimates transport parameters with the unknowns of a case.
+
+    Args:
+        problem_of: p ↦ problem.
+        sigma: (q,) prior standard deviations of p.
+    """
+
+    problem_of: TransportParameters
+    sigma: np.ndarray
+
+    def solve(self, problem: Problem) -> JointPosterior:
+        """The posterior with the uncertainty of p in it."""
+        family = self.problem_of.observing(problem.y)
+        return marginal_solve(family, family.neutral, np.diag(np.square(self.sigma)))
+
+
+def _with_transport(config: schema.Config, setup: Setup, node: schema.TransportSolver) -> WithTransport:
+    family = _needed(setup.structure.problem_of, config, setup, "a transport of our own")
+    sigma = {"wind_speed": node.sigma_wind, "mixing_height": node.sigma_mixing}
+    names = tuple(name for name, value in sigma.items() if value > 0.0)
+    return WithTransport(family(names), np.array([sigma[name] for name in names]))
+
+
 def solver_of(config: schema.Config, setup: Setup) -> AbstractSolver:
     """The solver that the configuration names, for the unknowns of a case.
 
@@ -96,6 +124,8 @@ def solver_of(config: schema.Config, setup: Setup) -> AbstractSolver:
             return Truncated(_bounds(config, setup), node.chains, node.warmup, node.count, seed)
         case schema.GeostatisticalSolver() as node:
             return _geostatistical(config, setup, node.sigma_trend)
+        case schema.TransportSolver() as node:
+            return _with_transport(config, setup, node)
         case schema.SequentialSolver() as node:
             return _sequential(config, setup, node.lag)
         case _:

@@ -55,6 +55,10 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
         "totals_correlation": _correlation(outcome.totals_covariance),
         "chi2": diagnostics.chi2,
         "dfs": float(np.sum(np.asarray(diagnostics.leverage)[measured])),
+        "transport_parameters": [
+            {name: value for name, value in dataclasses.asdict(p).items() if value is not None}
+            for p in outcome.parameters
+        ],
         "n_obs": int(measured.sum()),
         "n_constraints": int((~measured).sum()),
         "n_state": int(outcome.mean.size),

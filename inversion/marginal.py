@@ -19,6 +19,7 @@ from inversion.hyperparameters import negative_log_likelihood
 from inversion.joint import JointPosterior, innovation_solve, prior_precision
 from inversion.problem import Problem
 from inversion.solvers import AbstractGaussianPosterior, AbstractSolver
+from inversion.solvers.actions import in_batches
 from inversion.solvers.analytic import Analytic
 from transport.errors import TanhengError
 
@@ -31,7 +32,7 @@ def _derivatives(problem_of, p: Array, x: Array, left: Float[Array, "k m"], righ
 
     def both(p):
         problem = problem_of(p)
-        seen = jax.lax.map(problem.H.mv, jnp.concatenate([x[None], right]), batch_size=32)
+        seen = in_batches(problem.H.mv, jnp.concatenate([x[None], right]), 32)
         return seen[0] + problem.b, jnp.sum(left * seen[1:])
 
     return jax.jacfwd(both)(p)

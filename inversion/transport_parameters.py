@@ -25,6 +25,7 @@ from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import AbstractCovariance, BlockDiagonal
 from inversion.covariance.base import is_concrete
 from inversion.problem import Problem
+from inversion.solvers.actions import in_batches
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
 from transport.eulerian.operator import SampledTransport
@@ -247,13 +248,13 @@ def _matrix(model: TransportParameters, p: Array) -> tuple[Array, Array]:
     n, m = model.x_b.size, model.y.size
     b = observed.forward(model.entering(p)) + model.b
     if n <= m:
-        H = jax.lax.map(lambda e: observed.forward(control.mv(e)), jnp.eye(n), batch_size=model.batch).T
+        H = in_batches(lambda e: observed.forward(control.mv(e)), jnp.eye(n), model.batch).T
     else:
 
         def row(e):
             return control.mv_transposed(jax.tree.map(lambda a: a[0], observed.backward(e[None])))
 
-        H = jax.lax.map(row, jnp.eye(m), batch_size=model.batch)
+        H = in_batches(row, jnp.eye(m), model.batch)
     return (H if model.columns is None else H + model.columns), b
 
 

@@ -19,7 +19,7 @@ def _needs(dataset):
         pytest.skip(f"needs the real files of {dataset.name}: set TANHENG_DATA to a folder that holds them")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_zealand():
     """Skips where the New Zealand files are not at hand."""
     from experiments.data import NEW_ZEALAND
@@ -28,7 +28,7 @@ def new_zealand():
     return NEW_ZEALAND
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def united_kingdom():
     """Skips where the United Kingdom files are not at hand."""
     from experiments.data import UNITED_KINGDOM

@@ -9,6 +9,7 @@ from jaxtyping import Array
 from inversion.covariance import AbstractCovariance
 from inversion.observations import Observations
 from inversion.problem import Problem
+from inversion.transport_parameters import TransportParameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Structure:
         trend_names, trend: covariates (n, p) of an unknown level.
         prior_of_length: correlation length (km) ↦ B, differentiable, with the configured standard deviations.
         length_km: the configured length.
+        problem_of: names of transport parameters ↦ the family of problems in them, where the transport is our own.
+        true_scales: parameters by name of the weather that made synthetic observations.
     """
 
     positive: np.ndarray | None = None
@@ -99,6 +102,8 @@ class Structure:
     trend: np.ndarray | None = None
     prior_of_length: Callable[[Array], AbstractCovariance] | None = None
     length_km: float | None = None
+    problem_of: Callable[..., TransportParameters] | None = None
+    true_scales: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,12 +119,12 @@ class Setup:
         observations: rows of y, in the same order; kind "constraint" marks rows that are not measurements.
         totals, map: what to report.
         blocks: (name, size, unit) of the parts of the control vector, in order.
-        structure: what some solvers and tasks need besides.
         truth: (n,) true control vector or None.
         citations: papers and data sets used.
         inputs: name of each input file to its SHA-256.
         seeds: name of each random seed to its value.
         notes: sentences that the report must carry.
+        structure: what some solvers and tasks need besides.
     """
 
     name: str
@@ -131,9 +136,9 @@ class Setup:
     totals: TotalSpec
     map: MapSpec
     blocks: tuple[tuple[str, int, str], ...]
-    structure: Structure = dataclasses.field(default_factory=Structure)
     truth: np.ndarray | None = None
     citations: tuple[Citation, ...] = ()
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
     seeds: dict[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    structure: Structure = dataclasses.field(default_factory=Structure)

@@ -26,6 +26,7 @@ from inversion.covariance import AbstractCovariance, BlockDiagonal, Diagonal, Sc
 from inversion.observations import Observations
 from inversion.osse import replicate
 from inversion.problem import Problem
+from inversion.transport_parameters import BasinMixing, ScaledTransport, TransportParameters
 from priors import synthetic
 from transport.constants import SECONDS_PER_HOUR
 from transport.errors import TanhengError
@@ -69,6 +70,7 @@ class City:
     stacks: list[synthetic.Stack]
     transport: EulerianTransport
     start: np.datetime64
+    basin: Basin
 
     @property
     def day(self) -> np.ndarray:
@@ -124,6 +126,7 @@ def build(config: schema.Config) -> City:
             max_seconds=transport.max_seconds or LONGEST_STEP,
         ),
         start=start,
+        basin=basin,
     )
 
 
@@ -328,8 +331,14 @@ def _setup(
         R=Diagonal(draft.sigma),
         b=jnp.asarray(_above_the_model(config, receptors)),
     )
-    drawn, problem = replicate(silent, jax.random.key(config.seed))
-    truth = np.asarray(drawn)
+    family, case = _family(city, config, blocks, receptors, silent), config.case
+    assert isinstance(case, schema.CityCase)
+    scales = {"wind_speed": case.true_wind, "mixing_height": case.true_mixing}
+    nature = silent
+    if set(scales.values()) != {1.0}:  # the air that was measured moved otherwise than the inversion believes
+        nature = family(tuple(scales), dense=False)(jnp.array(list(scales.values())))
+    drawn, made = replicate(nature, jax.random.key(config.seed))
+    truth, problem = np.asarray(drawn), dataclasses.replace(silent, y=made.y)
     observations = dataclasses.replace(draft, values=np.asarray(problem.y))
     return Setup(
         name="city_osse",
@@ -341,16 +350,45 @@ def _setup(
         totals=_totals(city, config, blocks, truth),
         map=_map(city, config, blocks, truth),
         blocks=tuple((b.name, b.size, b.unit) for b in blocks),
-        structure=_structure(city, blocks, receptors, config),
+        structure=dataclasses.replace(
+            _structure(city, blocks, receptors, config), problem_of=family, true_scales=scales
+        ),
         truth=truth,
         citations=CITATIONS,
         seeds={"truth and noise": config.seed},
         notes=(
             "SYNTHETIC: weather, inventory, truth and observations were generated; no measurement went into it.",
-            "The truth is one draw from the prior and the observations carry one draw of the stated errors, so the "
-            "assumptions of the inversion hold exactly; real data are less kind.",
+            "The truth is one draw from the prior and the observations carry one draw of the stated errors"
+            + (
+                ", so the assumptions of the inversion hold exactly; real data are less kind."
+                if nature is silent
+                else f". The true wind speed is {scales['wind_speed']:g} and the true mixing height "
+                f"{scales['mixing_height']:g} times what the inversion is given."
+            ),
         ),
     )
+
+
+# Faster winds than this are not answered: the steps are planned for it.
+FASTEST = 1.6
+
+
+def _family(city: City, config: schema.Config, blocks: list[Block], receptors: list[Receptor], problem: Problem):
+    """Names of transport parameters ↦ the family of the city's problems in them."""
+    transport, options = city.transport, config.transport
+    assert isinstance(options, schema.EulerianTransport)
+
+    def family(names: tuple[str, ...], dense: bool = True) -> TransportParameters:
+        met = transport.meteorology
+        T = ScaledTransport(
+            met, city.grid.areas, BasinMixing(met, city.levels.edges[1:-1], city.basin), FASTEST,
+            injection=transport.injection, scheme=scheme_of(options), max_courant=options.max_courant,
+            max_seconds=options.max_seconds or LONGEST_STEP,
+        )  # fmt: skip
+        sampler = Sampler(receptors, city.grid, transport.out_structure().shape, met.interval)
+        return TransportParameters(T, sampler, blocks, problem.y, problem.R, names, b=problem.b, dense=dense)
+
+    return family
 
 
 EMISSIONS = ("area emission", "point sources")

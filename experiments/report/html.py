@@ -90,6 +90,11 @@ TEXT = {
     "impact_why": "Shift: what a site or overpass adds to the posterior minus the prior of {region} ({unit}). "
     "Variance removed: its share of the prior variance of that total; a negative share belongs to data that correct "
     "others.",
+    "parameters": "Transport parameters",
+    "parameter": "Parameter",
+    "signal": "Known from the data",
+    "parameters_why": "Factors on the weather that the inversion was given, estimated with the fluxes; u of the totals "
+    "contains their uncertainty. Known from the data: 1 − u²/u² of the prior.",
     "innovations": "χ² of the innovations",
     "innovations_why": "dᵀ (H B Hᵀ + R)⁻¹ d per row; {low} … {high} holds 95 % if prior and mismatch are right",
     "outliers": "Impossible values",
@@ -222,6 +227,19 @@ def _diagnostics(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [row for row in rows if row[:2] != (TEXT["n_constraints"], "0")]
 
 
+def _parameters(outcome: Outcome) -> list[dict[str, str]]:
+    rows = []
+    for p in outcome.parameters:
+        prior, u_prior = with_uncertainty(p.prior, p.u_prior)
+        posterior, u_posterior = with_uncertainty(p.posterior, p.u_posterior)
+        truth = number(p.truth, value_place(p.u_posterior)) if p.truth is not None else ""
+        rows.append({
+            "name": p.name.replace("_", " "), "prior": prior, "u_prior": u_prior, "posterior": posterior,
+            "u_posterior": u_posterior, "signal": _percent(p.signal), "truth": truth,
+        })  # fmt: skip
+    return rows
+
+
 def _innovations(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     found = summary["innovations"]
     if found is None:
@@ -312,6 +330,7 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
         "figures": _figures(figures),
         "diagnostics": _diagnostics(summary),
         "fit": _fit(summary, first),
+        "parameters": _parameters(outcome),
         "impact": {
             name: TEXT[name].format(region=pretty(first.region), unit=pretty(first.unit))
             for name in ("shift", "removed", "impact_why")

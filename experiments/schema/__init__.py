@@ -78,6 +78,7 @@ from experiments.schema.solver import (
     SequentialSolver,
     Solver,
     Space,
+    TransportSolver,
     TruncatedSolver,
     VariationalSolver,
 )
@@ -107,8 +108,8 @@ __all__ = [
     "NoPrior", "NoSolver", "Observations", "Ocean", "Osse", "Overpass", "Pattern", "PlumeCase", "PointSource",
     "Precision", "Preview", "Prior", "Products", "RegionResponses", "RegionWeeks", "RegionsAndBoundary",
     "SamplingSolver", "Scheme", "SequentialSolver", "Simulate", "Solver", "Space", "Task", "Tower", "Transport",
-    "TruncatedSolver", "UnitedKingdomCase", "UnitedKingdomObservations", "UnitedKingdomPrior", "VariationalSolver",
-    "WrfMeteorology", "expect", "register", "require_chosen", "typed",
+    "TransportSolver", "TruncatedSolver", "UnitedKingdomCase", "UnitedKingdomObservations", "UnitedKingdomPrior",
+    "VariationalSolver", "WrfMeteorology", "expect", "register", "require_chosen", "typed",
 ]  # fmt: skip
 
 
@@ -198,6 +199,7 @@ NODES: dict[str, dict[str, type]] = {
         "sequential": SequentialSolver,
         "lognormal": LogNormalSolver,
         "truncated": TruncatedSolver,
+        "transport": TransportSolver,
     },
     "products": {"standard": Products},
 }

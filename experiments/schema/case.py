@@ -16,7 +16,11 @@ class Case:
 
 @dataclass
 class CityCase(Case):
-    """A generated basin city on a projected grid."""
+    """A generated basin city on a projected grid.
+
+    `true_wind` and `true_mixing` multiply wind speed and mixing height of the weather that makes the observations; the
+    inversion is given the weather without them.
+    """
 
     cells: int = 32
     spacing_km: float = 3.0
@@ -24,8 +28,12 @@ class CityCase(Case):
     latitude: float = 40.8
     start: str = "2025-04-06T16:00"
     level_edges_m: list[float] = field(default_factory=list)
+    true_wind: float = 1.0
+    true_mixing: float = 1.0
 
     def __post_init__(self):
+        for name in ("true_wind", "true_mixing"):
+            require(0.2 <= getattr(self, name) <= 1.5, f"case.{name}", getattr(self, name), "0.2…1.5")
         require(8 <= self.cells <= 1000, "case.cells", self.cells, "8…1000")
         require(0.1 <= self.spacing_km <= 100, "case.spacing_km", self.spacing_km, "0.1…100 km")
         require(abs(self.longitude) <= 360, "case.longitude", self.longitude, "−360…360°")

@@ -148,3 +148,17 @@ class SequentialSolver(Solver):
 
     def __post_init__(self):
         require(self.lag is None or self.lag >= 0, "solver.lag", self.lag, "≥ 0, or null")
+
+
+@dataclass
+class TransportSolver(Solver):
+    """Scales of wind speed and mixing height are estimated with the fluxes; 0 leaves one of them as it is."""
+
+    sigma_wind: float = 0.1
+    sigma_mixing: float = 0.2
+
+    def __post_init__(self):
+        for name in ("sigma_wind", "sigma_mixing"):
+            require(0 <= getattr(self, name) <= 1, f"solver.{name}", getattr(self, name), "0…1")
+        known = self.sigma_wind == 0 and self.sigma_mixing == 0
+        require(not known, "solver.sigma_wind, solver.sigma_mixing", "0, 0", "one above 0", "e.g. solver=analytic")

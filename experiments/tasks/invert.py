@@ -10,7 +10,7 @@ from experiments import schema
 from experiments.outcome import Outcome, evaluate
 from experiments.output import staged, write_json
 from experiments.progress import stage
-from experiments.solvers import name_of, solver_of
+from experiments.solvers import WithTransport, name_of, solver_of
 from experiments.summary import manifest, summarise
 from experiments.tasks.offer import assemble
 from inversion.posterior import require_success
@@ -25,7 +25,8 @@ def invert(
     with stage(f"posterior, solver={name}"):
         posterior = solver.solve(setup.problem)
         require_success(posterior)
-        outcome = evaluate(setup, posterior, name, solver.prior(setup.problem))
+        names = solver.problem_of.names if isinstance(solver, WithTransport) else ()
+        outcome = evaluate(setup, posterior, name, solver.prior(setup.problem), names)
     with staged(directory) as folder:
         provenance = manifest(setup.inputs, setup.seeds, setup.citations, resolved, run)
         figures = _products(config.products, outcome, folder)

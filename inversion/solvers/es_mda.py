@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from inversion.posterior import AbstractPosterior, normal
 from inversion.problem import Problem
 from inversion.solvers import AbstractSolver
+from inversion.solvers.actions import in_batches
 from inversion.solvers.ensemble import (
     EnsemblePosterior,
     Spectrum,
@@ -90,7 +91,7 @@ def _local_dfs(problem: Problem | NonlinearProblem, Y: Array, localisation: Arra
     def of_element(row):
         return Spectrum((Z * jnp.sqrt(row)).T).dfs
 
-    return jnp.max(jax.lax.map(of_element, localisation, batch_size=BATCH))
+    return jnp.max(in_batches(of_element, localisation, BATCH))
 
 
 _smooth = eqx.filter_jit(smooth)

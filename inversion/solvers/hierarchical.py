@@ -30,6 +30,7 @@ from inversion.covariance.base import require_positive
 from inversion.hyperparameters import negative_log_likelihood
 from inversion.posterior import AbstractPosterior, SkewedTotals, normal, skewed
 from inversion.problem import Problem
+from inversion.solvers.actions import in_batches
 from inversion.solvers.analytic import observation_space, state_space
 from inversion.solvers.chains import Convergence, Limits, assess, mean_error, sigma_error
 from inversion.solvers.nuts import Target, preconditioned, target_of, timed_chains
@@ -143,7 +144,7 @@ def _given_all(joint: Joint, u: Array) -> Given:
         modelled = problem.modelled(x)
         return Given(x, x, jnp.zeros(problem.y.size), modelled, problem.R.solve(modelled - problem.y))
 
-    return jax.lax.map(one, u, batch_size=256)
+    return in_batches(one, u, 256)
 
 
 class HierarchicalPosterior(AbstractPosterior):

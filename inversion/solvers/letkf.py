@@ -20,6 +20,7 @@ from inversion.covariance import Diagonal
 from inversion.posterior import AbstractPosterior
 from inversion.problem import Problem
 from inversion.solvers import AbstractSolver
+from inversion.solvers.actions import in_batches
 from inversion.solvers.ensemble import (
     EnsemblePosterior,
     Spectrum,
@@ -76,7 +77,7 @@ def transform(
             increment, shrunk, dfs = _analysis(root[:, None] * Z, root * delta, x[:, None])
             return increment[0], shrunk[:, 0], dfs
 
-        increment, columns, dfs = jax.lax.map(at_element, (X.T, localisation), batch_size=BATCH)
+        increment, columns, dfs = in_batches(at_element, (X.T, localisation), BATCH)
         shrunk, dfs = columns.T, jnp.max(dfs)
     if relaxation:
         before, after = (jnp.linalg.norm(v, axis=0) for v in (X, shrunk))

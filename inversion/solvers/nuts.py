@@ -26,7 +26,7 @@ from inversion.covariance import AbstractCovariance
 from inversion.covariance.base import is_concrete
 from inversion.posterior import normal
 from inversion.problem import Problem
-from inversion.solvers.actions import forward
+from inversion.solvers.actions import forward, in_batches
 from inversion.solvers.lognormal import Exponentiated
 from transport.errors import TanhengError
 
@@ -174,7 +174,7 @@ def preconditioned(target: Target) -> tuple[Target, Array]:
 def unknowns(target, u):
     """x (chains, count, n) of all u, and χ of their mean."""
     flat = u.reshape(-1, u.shape[-1])
-    x = jax.lax.map(target.x, flat, batch_size=256)
+    x = in_batches(target.x, flat, 256)
     return x.reshape(*u.shape[:2], -1), target.chi(jnp.mean(flat, axis=0))
 
 

@@ -186,8 +186,8 @@ def test_a_limited_scheme_is_checked_without_adjoint():
     [
         (["experiment=managua", "task=invert"], "not offered by case plume", "task=simulate or task=check"),
         (["experiment=bowen_basin", "task=invert"], "not offered by case bowen_basin", "not part of this"),
-        (["experiment=nz_co2", "task=simulate"], "not offered by case nz_co2", "task=invert or task=check"),
-        (["task=simulate"], "not offered by case city", "task=invert or task=check"),
+        (["experiment=nz_co2", "task=simulate"], "not offered by case nz_co2", "task=invert or task=osse"),
+        (["task=simulate"], "not offered by case city", "task=invert or task=osse"),
     ],
 )
 def test_a_task_that_a_case_does_not_offer(compose, overrides, what, names):
