@@ -217,9 +217,9 @@ def _share(data: xr.Dataset, grid: Grid, basis: Basis) -> np.ndarray | None:
     """(elements, cells); None where elements are cells. A region without prior flux takes its cells by area."""
     if basis.size == grid.shape[0] * grid.shape[1]:
         return None
-    flux = np.abs(data.q_ap.values) * grid.areas
+    flux = data.q_ap.values * grid.areas
     member = basis.matrix().T
-    empty = basis.aggregate(flux) == 0.0
+    empty = basis.aggregate(flux) <= 0.0
     weight = np.where(empty[:, None], member * grid.areas.ravel(), member * flux.ravel())
     return weight / weight.sum(axis=1, keepdims=True)
 

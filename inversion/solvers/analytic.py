@@ -15,9 +15,11 @@ import jax.scipy.linalg as jsl
 import lineax as lx
 from jaxtyping import Array, Float
 
+from inversion.covariance import Dense
 from inversion.posterior import normal
 from inversion.problem import Problem
 from inversion.solvers import AbstractGaussianPosterior, AbstractSolver
+from inversion.solvers.lapack import applies, state_space_lapack
 from inversion.solvers.matrix_free import solve_matrix_free
 from inversion.solvers.prior import prior_posterior
 from transport.errors import TanhengError
@@ -120,7 +122,8 @@ def observation_space(problem: Problem):
     """x̂, B Hᵀ, the Cholesky factor of S, and diag A; pure, so that many problems can be solved under vmap."""
     H = problem.matrix
     BHt = problem.B.mv(H.T)
-    S = H @ BHt + problem.R.mv(jnp.eye(problem.y.size))
+    R = problem.R.matrix if isinstance(problem.R, Dense) else problem.R.mv(jnp.eye(problem.y.size))
+    S = H @ BHt + R
     factor = jnp.linalg.cholesky(0.5 * (S + S.T))
     mean = problem.x_b + BHt @ jsl.cho_solve((factor, True), problem.departure())
     # diag A = diag B − Σ (S^-½ H B)².
@@ -165,7 +168,8 @@ class Analytic(AbstractSolver):
             problem = dataclasses.replace(problem, H=lx.MatrixLinearOperator(materialise(problem.H)))
         if space == "state":
             _require_small("the precision", n * n)
-            mean, factor, variances = _state_space(problem)
+            solve = state_space_lapack if applies(problem) else _state_space
+            mean, factor, variances = solve(problem)
             return _judged(StatePosterior(problem, mean, "successful", factor, variances))
         mean, BHt, factor, variances = _observation_space(problem)
         return _judged(ObservationPosterior(problem, mean, "successful", BHt, factor, variances))

@@ -1,4 +1,4 @@
-"""Ensemble solvers: convergence to the dense reference, localisation, calibration, and the faults seen elsewhere."""
+"""Ensemble solvers: convergence to the dense reference, localisation, and the faults seen elsewhere."""
 
 import dataclasses
 
@@ -20,23 +20,12 @@ from inversion.solvers.ensemble import (
     prior_members,
     taper,
 )
-from inversion.solvers.es_mda import EsMda, smooth
+from inversion.solvers.es_mda import EsMda
 from inversion.solvers.gauss_newton import GaussNewton, NonlinearProblem
-from inversion.solvers.letkf import Letkf, transform
+from inversion.solvers.letkf import Letkf
 from tests.inversion.battery import PROBLEMS, case, chain, dense, disagreement, reference
-from tests.inversion.test_battery import DRAWS, M, N, require_calibrated
+from tests.inversion.calibration_runs import members_of
 from transport.errors import TanhengError
-
-
-def members_of(solver, problem, key):
-    """Posterior members from random prior members; pure, so that it can be vmapped."""
-    for_prior, for_noise = jax.random.split(key)
-    prior = prior_members(problem, for_prior, solver.members)
-    if isinstance(solver, EsMda):
-        noise = solver.noise(problem, for_noise)
-        return smooth(problem, prior, noise, solver.weakening, solver.localisation, solver.inflation, solver.centred)[0]
-    return transform(problem, prior, solver.localisation, solver.inflation, solver.relaxation, solver.centred)[0]
-
 
 # --- convergence ------------------------------------------------------------------------------------------------------
 DOZEN = (
@@ -224,50 +213,7 @@ def test_inflation_and_relaxation_raise_the_spread_as_stated():
     np.testing.assert_allclose(relaxed.mean, after.mean, rtol=1e-10)
 
 
-# --- calibration ------------------------------------------------------------------------------------------------------
-def simulate_ensemble(solver, count):
-    """z of a total and rank of the truth among draws, each problem another; one batched run."""
-    rng = np.random.default_rng(3)
-    a = rng.normal(size=(count, N, N))
-    B = a @ a.transpose(0, 2, 1) / N + 0.1 * np.eye(N)
-    H, x_b, b = rng.normal(size=(count, M, N)), rng.normal(size=(count, N)), rng.normal(size=(count, M))
-    sigma = np.exp(rng.normal(size=(count, M)))
-
-    @jax.jit
-    def run(keys, *arrays):
-        return jax.lax.map(lambda a: one(*a), (keys, *arrays), batch_size=20)
-
-    def one(key, B, H, x_b, b, sigma):
-        problem = Problem(lx.MatrixLinearOperator(H), x_b, Dense(B), jnp.zeros(M), Diagonal(sigma), b)
-        for_replica, for_members, for_draws = jax.random.split(key, 3)
-        truth, problem = replicate(problem, for_replica)
-        members = members_of(solver, problem, for_members)
-        unknown = jnp.zeros(N)
-        posterior = EnsemblePosterior(problem, jnp.mean(members, axis=0), "", members, unknown, unknown[0])
-        total = posterior.aggregate(jnp.ones((1, N)))
-        draws = posterior.sample(for_draws, DRAWS).sum(axis=1)
-        return (total.mean[0] - truth.sum()) / total.sigma[0], jnp.sum(draws < truth.sum())
-
-    keys = jax.random.split(jax.random.key(11), count)
-    z, rank = run(keys, *(jnp.asarray(v) for v in (B, H, x_b, b, sigma)))
-    return np.asarray(z), np.asarray(rank)
-
-
-@pytest.mark.parametrize("solver", [EsMda(1000), Letkf(1000)], ids=["es_mda", "letkf"])
-def test_calibration(solver):
-    """With 1000 members sampling error and bias, about DFS/N = 0.5 %, are small beside the band."""
-    require_calibrated(f"{type(solver).__name__}, 1000 members", *simulate_ensemble(solver, 400))
-
-
-@pytest.mark.parametrize("solver", [EsMda(10), Letkf(10)], ids=["es_mda", "letkf"])
-def test_few_members_are_overconfident(solver):
-    """Ten members for five observations: the stated variance is too small, and the calibration test sees it."""
-    z, rank = simulate_ensemble(solver, 2000)
-    with pytest.raises(AssertionError):
-        require_calibrated(f"{type(solver).__name__}, 10 members", z, rank)
-    assert np.mean(z**2) > 1.2
-
-
+# --- how far a finite ensemble is off ---------------------------------------------------------------------------------
 def test_the_missing_variance_is_as_stated():
     """E[Â] = A − (L B M B Lᵀ + DFS L B Lᵀ)/(N − 1) to first order in 1/N (docstring of `ensemble`)."""
     p, count = case(14, 12, 500, scale=0.15).problem, 100

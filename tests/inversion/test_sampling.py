@@ -12,7 +12,6 @@ import scipy.stats
 from jaxtyping import Array
 
 from inversion.covariance import Dense, Diagonal, Scaled, exponential
-from inversion.osse import replicate
 from inversion.posterior import Totals
 from inversion.problem import Problem
 from inversion.solvers import chains
@@ -20,10 +19,8 @@ from inversion.solvers.analytic import Analytic
 from inversion.solvers.chains import Limits
 from inversion.solvers.hierarchical import Hierarchical
 from inversion.solvers.lognormal import LogNormal
-from inversion.solvers.nuts import run_chains, target_of
 from inversion.solvers.sampling import Sampling
 from tests.inversion.battery import PROBLEMS, Case, dense, reference
-from tests.inversion.test_battery import DRAWS, M, N, _random_covariance, require_calibrated
 from transport.errors import TanhengError
 
 SMALL, LARGE = 14, 80
@@ -375,63 +372,3 @@ def test_data_that_are_not_finite_say_so():
 def test_a_median_that_is_not_positive_is_refused():
     with pytest.raises(TanhengError, match="positive prior median"):
         Sampling(positive=True).solve(PROBLEMS["full 12x14"].problem)
-
-
-# --- calibration ------------------------------------------------------------------------------------------------------
-@eqx.filter_jit
-def _simulated(*arrays):
-    """One problem after another: in a batch every trajectory would be as long as the longest."""
-    return jax.lax.map(lambda a: _one_simulated(*a), arrays)
-
-
-def _one_simulated(key, B, H, x_b, b, sigma, positive):
-    """Truth and draws of a total; log-normal where positive."""
-    for_replica, for_draws = jax.random.split(key)
-    problem = Problem(lx.MatrixLinearOperator(H), x_b, Dense(B), jnp.zeros(M), Diagonal(sigma), b)
-    _, epsilon = jax.random.split(for_replica)
-    target = target_of_flags(problem, positive)
-    truth = target.transform.x(replicate(problem, for_replica)[0] - x_b)
-    y = problem.modelled(truth) + problem.R.sqrt_mv(jax.random.normal(epsilon, (M,)))
-    target, _ = eqx.tree_at(lambda t: t.y, target, y).preconditioned()
-    run = run_chains(target, for_draws, 2, 200, 300, jnp.asarray(0.9), 10)
-    return truth.sum(), jax.vmap(target.x)(run.u.reshape(-1, N)).sum(axis=1), run.divergent.sum()
-
-
-def target_of_flags(problem, positive):
-    return eqx.tree_at(lambda t: t.transform.positive, target_of(problem, None), positive)
-
-
-def simulate_sampling(family: str, count: int, positive: bool):
-    """z of a total and rank of the truth among thinned draws; of log-normal totals z by quantile, Φ⁻¹(share below)."""
-    rng = np.random.default_rng(3)
-    arrays, build = _random_covariance(family)
-    B = np.stack([np.asarray(build(*arrays(rng)).mv(jnp.eye(N))) for _ in range(count)])
-    H, b = rng.uniform(size=(count, M, N)), rng.normal(size=(count, M))
-    x_b, sigma = np.exp(rng.normal(size=(count, N))), np.exp(rng.normal(size=(count, M)))
-    keys = jax.random.split(jax.random.key(11), count)
-    flags = jnp.full((count, N), positive)
-    B = 0.5 * (B + B.transpose(0, 2, 1))
-    truth, draws, divergent = (np.asarray(a) for a in _simulated(keys, B, H, x_b, b, sigma, flags))
-    print(f"\n{divergent.sum()} divergent of {draws.size}", end="")
-    thinned = draws[:, np.linspace(0, draws.shape[1] - 1, DRAWS).astype(int)]
-    if positive:
-        z = scipy.special.ndtri(((draws < truth[:, None]).sum(axis=1) + 0.5) / (draws.shape[1] + 1))
-    else:
-        z = (draws.mean(axis=1) - truth) / draws.std(axis=1, ddof=1)
-    return z, (thinned < truth[:, None]).sum(axis=1)
-
-
-@pytest.mark.parametrize("positive", [False, True], ids=["Gaussian", "log-normal"])
-def test_calibration(positive):
-    z, rank = simulate_sampling("full", 100, positive)
-    require_calibrated(f"sampling, full, {'log-normal' if positive else 'Gaussian'}", z, rank)
-    with pytest.raises(AssertionError):  # standard deviations 30 % too small must fail
-        require_calibrated("spoilt", z / 0.7, rank)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("positive", [False, True], ids=["Gaussian", "log-normal"])
-@pytest.mark.parametrize("family", ["diagonal", "full", "kronecker"])
-def test_calibration_at_full_size(family, positive):
-    z, rank = simulate_sampling(family, 300, positive)
-    require_calibrated(f"sampling, {family}, {'log-normal' if positive else 'Gaussian'}", z, rank)
