@@ -17,6 +17,7 @@ from experiments.tasks.hyperparameters import hyperparameters
 from experiments.tasks.network import network
 from experiments.tasks.osse import osse
 from experiments.tasks.preview import preview
+from inversion.joint import JointPosterior
 from inversion.posterior import prior_totals
 from inversion.solvers.analytic import Analytic
 from transport.errors import TanhengError
@@ -239,3 +240,52 @@ def test_every_solver_option_has_a_node_and_a_file():
 
     assert set(catalogue.options("solver")) == set(schema.NODES["solver"])
     assert set(catalogue.options("task")) == set(schema.NODES["task"])
+
+
+# --- the transport's own parameters -----------------------------------------------------------------------------------
+SMALL_CITY = (
+    "case.cells=12", "case.spacing_km=8", "meteorology.hours=24", "case.level_edges_m=[0,60,200,600,1500,3000]",
+    "observations.first_local_hour=12", "observations.last_local_hour=13", "observations.overpasses=[]",
+)  # fmt: skip
+
+
+def half_known(problem_of, p_prior, P):
+    """What `marginal_solve` returns, without the marches: p̂ at its prior, with half of its uncertainty."""
+    P, known = jnp.asarray(P), Analytic().solve(problem_of(p_prior))
+    nothing = (jnp.zeros((known.problem.y.size, p_prior.size)), jnp.zeros((known.mean.size, p_prior.size)))
+    inverse = jnp.linalg.inv(P)
+    return JointPosterior(known.problem, known.mean, known.result, known, p_prior, 0.25 * P, p_prior, inverse,
+                          *nothing, 1, 0.0)  # fmt: skip
+
+
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_a_mixing_height_is_estimated_with_the_fluxes(command, tmp_path, monkeypatch, real):
+    if not real:
+        monkeypatch.setattr("experiments.solvers.marginal_solve", half_known)
+    code, _, err = command(*SMALL_CITY, "case.true_mixing=1.2", "solver=transport", "solver.sigma_wind=0",
+                           "products.figures=false", "products.netcdf=false", "hydra.run.dir=out")  # fmt: skip
+    assert code == 0, err
+    assert "mixing height:" in err and "truth 1.2" in err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (parameter,) = summary["transport_parameters"]
+    assert parameter["name"] == "mixing_height" and parameter["truth"] == 1.2
+    assert 0.0 < parameter["u_posterior"] < parameter["u_prior"] == pytest.approx(0.2)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Transport parameters" in page and "1.2 times what the inversion is given" in page
+
+
+def test_other_weather_makes_other_data_from_the_same_truth(compose):
+    from experiments.cases import city
+
+    believed, true = (city.assemble(compose(*SMALL_CITY, *options)) for options in ((), ("case.true_mixing=1.2",)))
+    np.testing.assert_array_equal(believed.truth, true.truth)
+    assert not np.allclose(believed.observations.values, true.observations.values, atol=0.05)
+    assert "hold exactly" in believed.notes[1] and "true mixing height 1.2" in true.notes[1]
+
+
+def test_only_our_own_transport_can_be_estimated(regions, compose):
+    setup, _ = regions
+    with pytest.raises(TanhengError, match="solver=transport does not apply"):
+        solver_of(compose(*REGIONS, "solver=transport"), setup)
+    with pytest.raises(TanhengError, match="one above 0"):
+        compose("solver=transport", "solver.sigma_wind=0", "solver.sigma_mixing=0")
