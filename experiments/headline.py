@@ -12,7 +12,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
     value, u = with_uncertainty(total["posterior"], total["u_posterior"])
     low, high = (number(bound, value_place(total["u_posterior"])) for bound in total["interval"])
     prior = " ± ".join(with_uncertainty(total["prior"], total["u_prior"]))
-    interval = f"k = {total['k']:.0f} interval"
+    interval = f"k = {total['k']:.0f} interval" if "k" in total else ""
     if "median" in total:  # not symmetric: which of the summaries it is must be said
         median = number(total["median"], value_place(total["u_posterior"]))
         interval = f"mean of a skewed posterior, median {median}, 95 % interval"
@@ -24,8 +24,8 @@ def headline(summary: dict[str, Any]) -> list[str]:
         text += f"; truth {number(total['truth'], value_place(total['u_posterior']))}"
     fit = summary["fit"][0]
     quality = (
-        f"misfit ratio {fit['misfit']:.2f} (1 expected), χ² = {summary['chi2']:.2f}, "
-        f"DFS = {summary['dfs']:.1f} of {summary['n_obs']} observations, "
+        f"misfit ratio {number(fit['misfit'], -2)} (1 expected), χ² = {summary['chi2']:.2f}, "
+        f"DFS = {number(summary['dfs'], -1)} of {summary['n_obs']} observations, "
         f"RMSE {fit['rmse_prior']:.1f} → {fit['rmse_posterior']:.1f} {fit['unit']}"
     )
     return [text, *(_parameter(p) for p in summary["transport_parameters"]), quality]

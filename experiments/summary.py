@@ -45,6 +45,8 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
     totals = []
     for total in outcome.totals:
         entry = dataclasses.asdict(total) | {"interval": list(total.interval)}
+        if total.quantiles is not None:
+            entry["k"] = None
         totals.append({name: value for name, value in entry.items() if value is not None})
     return {
         "case": setup.name,

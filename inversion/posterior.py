@@ -123,7 +123,7 @@ def require_success(posterior: AbstractPosterior) -> None:
             "the solver did not succeed",
             got=posterior.result,
             expected="successful",
-            remedy="check units and sizes of the prior and mismatch uncertainties; the result says what was missed",
+            remedy="as the result says: more iterations, members or draws; else check units of prior and mismatch",
         )
 
 

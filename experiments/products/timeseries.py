@@ -190,13 +190,17 @@ def draw_totals(outcome: Outcome, path_dir: Path) -> Path:
     left = min(max(0.075 * max(map(len, names)) + 0.3, 1.0), 3.2)
     figure = style.sheet(outcome.setup, 8.0, row * len(totals) + 1.0)
     ax = figure.add_axes(style.rect(figure, left, 0.82, 8.0 - left - 0.3, row * len(totals)))
-    y, k = np.arange(len(totals)), totals[0].k
+    y, k, skewed = np.arange(len(totals)), totals[0].k, totals[0].quantiles is not None
     parts = (("prior", "u_prior", style.PRIOR, -0.15), ("posterior", "u_posterior", style.POSTERIOR, 0.15))
     for name, u, colour, shift in parts:
         centre = np.array([getattr(t, name) for t in totals])
         half = k * np.array([getattr(t, u) for t in totals])
-        ax.hlines(y + shift, centre - half, centre + half, color=colour, linewidth=4.5, alpha=0.45)
-        label = f"{TEXT[name]} {TEXT['interval'].format(k=f'{k:g}')}"
+        low, high = centre - half, centre + half
+        if name == "posterior" and skewed:
+            low, high = np.array([t.interval for t in totals]).T
+        ax.hlines(y + shift, low, high, color=colour, linewidth=4.5, alpha=0.45)
+        span = TEXT["quantiles"] if name == "posterior" and skewed else TEXT["interval"].format(k=f"{k:g}")
+        label = f"{TEXT[name]} {span}"
         ax.plot(centre, y + shift, "o", color=colour, markersize=5.5, label=label)
     if any(t.truth is not None for t in totals):
         truth = [np.nan if t.truth is None else t.truth for t in totals]

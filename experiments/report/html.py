@@ -44,10 +44,15 @@ TEXT = {
     "headline_reduction": "The observations reduce the standard uncertainty by {reduction}.",
     "coverage": "u is the standard uncertainty; ± and the interval are the expanded uncertainty U = k·u with k = {k}, "
     "which for a normal distribution covers about {level} %. Period: {period}.",
+    "coverage_skewed": "The posterior is not symmetric: u is its standard deviation, the interval reaches from the "
+    "2.5 % to the 97.5 % point. Period: {period}.",
     "weak": "The constraint is weak: the observations reduce the uncertainty of {region} by only {reduction}, "
     "so the posterior mostly repeats the prior.",
-    "skewed": "The posterior is not symmetric: the values are means, u is the standard deviation, and the interval "
-    "reaches from the 2.5 % to the 97.5 % point. Median of {region}: {median} {unit}.",
+    "skewed": "The posterior is not symmetric: the values are means. Median of {region}: {median} {unit}.",
+    "laplace": "Laplace's method is an approximation: with real data its total was half of u above that of exact "
+    "draws. Compare with solver=sampling solver.positive=true.",
+    "localised": "Covariance was localised, inflated or relaxed: u of totals is not that of the exact posterior, and "
+    "degrees of freedom and misfit ratios are not known.",
     "wider": "The observations do not reduce the uncertainty of {region}.",
     "failed": "The solver did not succeed ({result}): do not use these numbers.",
     "misfit_high": "The misfit ratio of the measurements is {misfit}, well above 1: residuals are larger than the "
@@ -204,6 +209,10 @@ def _warnings(outcome: Outcome) -> list[str]:
     if total.median is not None:
         median = number(total.median, value_place(total.u_posterior))
         warnings.append(TEXT["skewed"].format(region=region, median=median, unit=pretty(total.unit)))
+    if outcome.solver == "lognormal":
+        warnings.append(TEXT["laplace"])
+    if outcome.solver in ("es_mda", "letkf") and math.isnan(misfit):
+        warnings.append(TEXT["localised"])
     if abs(misfit - 1.0) > max(MISFIT_TOLERANCE, 2.0 * math.sqrt(2.0 / rows)):
         key = "misfit_high" if misfit > 1.0 else "misfit_low"
         warnings.append(TEXT[key].format(misfit=number(misfit, -2)))
@@ -324,7 +333,7 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
         "warnings": _warnings(outcome),
         "totals": _aligned([_row(total) for total in outcome.totals], columns),
         "has_truth": any(total.truth is not None for total in outcome.totals),
-        "coverage": TEXT["coverage"].format(
+        "coverage": TEXT["coverage" if first.quantiles is None else "coverage_skewed"].format(
             k=f"{first.k:g}", level=number(level, 0), period=pretty_period(first.period)
         ),
         "figures": _figures(figures),

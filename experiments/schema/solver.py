@@ -99,7 +99,7 @@ class DrawingSolver(Solver):
     count: int = 1000
 
     def __post_init__(self):
-        for name, least in (("chains", 2), ("warmup", 1), ("count", 50)):
+        for name, least in (("chains", 2), ("warmup", 20), ("count", 50)):
             value = getattr(self, name)
             require(least <= value <= 1_000_000, f"solver.{name}", value, f"{least}…1000000")
 

@@ -12,7 +12,7 @@ from experiments.cases import Setup
 from experiments.numbers import number, value_place, with_uncertainty
 from experiments.products.style import pretty
 from experiments.progress import stage
-from experiments.solvers import solver_of
+from experiments.solvers import name_of, solver_of
 from experiments.study import Study, Table
 from experiments.tasks.offer import assemble
 from inversion.consistency import CrossValidation, cross_validate, desroziers, time_blocks
@@ -27,8 +27,11 @@ from inversion.hyperparameters import (
     totals_by_draws,
 )
 from inversion.posterior import Totals, require_success
-from inversion.solvers import AbstractGaussianPosterior, AbstractSolver
+from inversion.solvers import AbstractSolver
 from transport.errors import TanhengError
+
+# Solvers of N(x_b, B) with an exact covariance.
+GAUSSIAN = ("analytic", "variational", "sequential")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,6 +58,12 @@ def hyperparameters(config: schema.Config) -> Study:
     """
     task = config.task
     assert isinstance(task, schema.Hyperparameters)
+    name = name_of(config)
+    if name not in GAUSSIAN:
+        raise TanhengError(
+            "hyper-parameters need a Gaussian solver", got=f"solver={name}",
+            expected=" or ".join(f"solver={n}" for n in GAUSSIAN), remedy="e.g. solver=analytic",
+        )  # fmt: skip
     setup = assemble(config)
     solver = solver_of(config, setup)
     family, names, start = _family(setup)
@@ -97,11 +106,6 @@ def _family(setup: Setup) -> tuple[Factors, tuple[str, ...], np.ndarray]:
 def _totals(setup: Setup, solver: AbstractSolver, problem) -> Totals:
     posterior = solver.solve(problem)
     require_success(posterior)
-    if not isinstance(posterior, AbstractGaussianPosterior):
-        raise TanhengError(
-            "hyper-parameters need a Gaussian solver", got=type(solver).__name__, expected="solver=analytic",
-            remedy="e.g. solver=analytic",
-        )  # fmt: skip
     return posterior.aggregate(jnp.asarray(setup.totals.weights))
 
 

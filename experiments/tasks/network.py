@@ -63,10 +63,15 @@ def network(config: schema.Config) -> Study:
     candidates = sorted(set(groups) - set(constraints) - set(task.existing))
     if task.existing:
         schema.require_chosen("task.existing", task.existing, sorted(set(groups) - set(constraints)))
-    if task.choose > len(candidates) or not candidates:
+    if not candidates:
+        raise TanhengError(
+            "no candidate is left", got=f"task.existing={list(task.existing)}", expected="a site that is not there yet",
+            remedy="leave one out of task.existing, or add sites to the observations",
+        )  # fmt: skip
+    if task.choose > len(candidates):
         raise TanhengError(
             "there are not that many candidates", got=f"task.choose={task.choose}",
-            expected=f"at most {len(candidates)}: {', '.join(candidates) or 'none left'}",
+            expected=f"at most {len(candidates)}: {', '.join(candidates)}",
             remedy="choose fewer, or add sites to the observations",
         )  # fmt: skip
     with stage(f"ranking of {len(candidates)} candidates"):
@@ -86,10 +91,13 @@ def _study(setup: Setup, found: Ranking, task: schema.Network) -> Study:
     sigma, reduction = np.sqrt(found.variance), 1.0 - np.sqrt(found.variance / found.prior)
     place = value_place(float(sigma[-1, 0]))
     best = found.chosen[0]
+    constrained = bool((setup.observations.kinds == "constraint").any())
+    before = ", ".join(task.existing) or ("constraints only" if constrained else "nothing yet")
     sentences = (
-        f"{first}: u falls from {number(float(np.sqrt(found.prior[0])), place)} (prior) over "
-        f"{number(float(sigma[0, 0]), place)} (existing network: {', '.join(task.existing) or 'none'}) to "
-        f"{number(float(sigma[-1, 0]), place)} {unit} with {len(found.chosen)} more.",
+        f"{first}: u falls from {number(float(np.sqrt(found.prior[0])), place)} (prior)"
+        + (f" over {number(float(sigma[0, 0]), place)} (with {', '.join(task.existing)})" if task.existing else "")
+        + f" to {number(float(sigma[-1, 0]), place)} {unit} with {len(found.chosen)} "
+        + ("more." if task.existing else "sites and overpasses."),
         f"The most useful is {best}: it alone takes u to {number(float(np.sqrt(found.alone[best][0])), place)} {unit}.",
     )
     steps = [
@@ -107,9 +115,15 @@ def _study(setup: Setup, found: Ranking, task: schema.Network) -> Study:
             "method": "swap" if task.swap else "greedy",
         },
         sentences=sentences,
-        tables=tuple(_table(setup, found, i) for i in range(len(setup.totals.regions))),
+        tables=tuple(_table(setup, found, i, before) for i in range(len(setup.totals.regions))),
         figures={"network": lambda: draw_ranking(setup, found)},
         notes=(
+            "Prior and errors are taken as Gaussian; the solver of the configuration is not used.",
+            *(
+                f"The data hardly see {region}: they reduce its u by less than 1 %."
+                for region, left in zip(setup.totals.regions, reduction[-1], strict=True)
+                if left < 0.01
+            ),
             "Only the places, times and stated errors of the observations count here, not their values.",
             "The order is by what each adds to those above it; the last column is what it does on its own beside the "
             "existing network. Data that share their information rank low together, however useful each is alone.",
@@ -118,7 +132,7 @@ def _study(setup: Setup, found: Ranking, task: schema.Network) -> Study:
     )  # fmt: skip
 
 
-def _table(setup: Setup, found: Ranking, i: int) -> Table:
+def _table(setup: Setup, found: Ranking, i: int, existing: str) -> Table:
     place = value_place(float(np.sqrt(found.variance[-1, i])))
 
     def line(rank_: str, name: str, variance: float, alone: float | None) -> tuple[str, ...]:
@@ -128,11 +142,17 @@ def _table(setup: Setup, found: Ranking, i: int) -> Table:
             "" if alone is None else number(float(np.sqrt(alone)), place),
         )  # fmt: skip
 
-    rows = [line("", "existing network", found.variance[0, i], None)]
+    rows = [line("", existing, found.variance[0, i], None)]
     rows += [
         line(str(k + 1), name, found.variance[k + 1, i], found.alone[name][i]) for k, name in enumerate(found.chosen)
     ]
     unit = pretty(setup.totals.unit)
-    heads = ("Rank", "Site or overpass", f"u with all so far ({unit})", "u reduced by", "u if it alone is added")
+    heads = (
+        "Rank",
+        "Site or overpass",
+        f"u with all so far ({unit})",
+        "reduced by all so far",
+        "u if it alone is added",
+    )
     caption = f"Prior u {number(float(np.sqrt(found.prior[i])), place)} {unit}."
     return Table(f"{pretty(setup.totals.regions[i])}: ranking", heads, tuple(rows), caption, (0, 2, 3, 4))

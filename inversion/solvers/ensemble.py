@@ -51,6 +51,8 @@ class EnsemblePosterior(AbstractPosterior):
         mean_error: (n,) Monte Carlo standard error of `mean` by the jackknife; NaN where it was not estimated.
         dfs: degrees of freedom for signal that the data take from the prior members; with localisation the largest
             among the local analyses.
+        optimal: whether the members hold the posterior of the gain K = A Hᵀ R⁻¹: False with localisation, inflation or
+            relaxation, whose A has lost or gained covariance that the update did not.
     """
 
     problem: Problem
@@ -59,6 +61,7 @@ class EnsemblePosterior(AbstractPosterior):
     members: Float[Array, "N n"]
     mean_error: Float[Array, " n"]
     dfs: Float[Array, ""]
+    optimal: bool = eqx.field(static=True, default=True)
 
     @property
     def deviations(self) -> Float[Array, "N n"]:
@@ -87,7 +90,9 @@ class EnsemblePosterior(AbstractPosterior):
         return self.mean + normal(key, count, len(self.members)) @ self.deviations
 
     def leverage(self):
-        """diag(H A Hᵀ R⁻¹), with the members' A."""
+        """diag(H A Hᵀ R⁻¹), with the members' A; NaN where that is not diag(H K)."""
+        if not self.optimal:
+            return jnp.full(self.problem.y.size, jnp.nan)
         HX = forward(self.problem.H, self.deviations.T)
         return jnp.sum(HX * self.problem.R.solve(HX), axis=1)
 

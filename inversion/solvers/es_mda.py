@@ -183,7 +183,8 @@ class EsMda(AbstractSolver):
         error = _mean_error(*arguments, self.groups if initial is None else 0)
         mean = jnp.mean(members, axis=0)
         linear = problem if isinstance(problem, Problem) else problem.linearised(mean)
-        return judged(EnsemblePosterior(linear, mean, "successful", members, error, dfs))
+        optimal = self.localisation is None and self.inflation == 1.0
+        return judged(EnsemblePosterior(linear, mean, "successful", members, error, dfs, optimal))
 
     def noise(self, problem: Problem | NonlinearProblem, key) -> Float[Array, "K N m"]:
         """R^½ ε for every step and member."""

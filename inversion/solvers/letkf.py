@@ -156,4 +156,6 @@ class Letkf(AbstractSolver):
         arguments = (problem, prior, self.localisation, self.inflation, self.relaxation, self.centred)
         members, dfs = _transform(*arguments)
         error = _mean_error(*arguments, self.groups if initial is None else 0)
-        return judged(EnsemblePosterior(problem, jnp.mean(members, axis=0), "successful", members, error, dfs))
+        optimal = self.localisation is None and self.inflation == 1.0 and self.relaxation == 0.0
+        mean = jnp.mean(members, axis=0)
+        return judged(EnsemblePosterior(problem, mean, "successful", members, error, dfs, optimal))

@@ -121,6 +121,7 @@ def test_localisation_takes_what_is_far_away(regions, compose):
     far = np.flatnonzero(np.abs(places[:, 0] - sites[:, 0].mean()) > 12.0)
     assert far.size
     np.testing.assert_allclose(ours.mean[far], 1.0, atol=1e-12)
+    assert np.isnan(ours.diagnostics.dfs)  # H A Hᵀ R⁻¹ is not H K here
 
 
 def test_what_a_solver_needs_and_a_case_lacks(regions, compose):
@@ -158,12 +159,20 @@ def test_an_experiment_with_true_beliefs_and_one_with_wrong_ones(united_kingdom,
     true = osse(compose(*REGIONS, "task=osse"))
     assert true.setup.synthetic and true.numbers["replicates"] == 1000
     assert all(t["consistent"] for t in true.numbers["totals"])
-    assert "is true" in true.sentences[1] and all("SYNTHETIC" in s for s in true.sentences[:1])
+    assert "do not contradict" in true.sentences[1] and all("SYNTHETIC" in s for s in true.sentences[:1])
     wrong = osse(compose(*REGIONS, "task=osse", "task.prior_factor=2", "task.mismatch_factor=2"))
     assert not wrong.numbers["totals"][0]["consistent"] and "too small" in wrong.sentences[1]
     assert wrong.numbers["totals"][0]["z2"] == pytest.approx(4.0, rel=0.2)
     shifted = osse(compose(*REGIONS, "task=osse", "task.prior_shift=1", "task.replicates=400"))
     assert shifted.numbers["totals"][0]["bias"] < -5 * shifted.numbers["totals"][0]["bias_error"]
+
+
+def test_an_experiment_judges_only_what_it_can(united_kingdom, compose):
+    for option in ("solver=lognormal", "solver=truncated", "solver=geostatistical", "solver=transport"):
+        with pytest.raises(TanhengError, match="drawn from N"):
+            osse(compose(*REGIONS, "task=osse", option))
+    few = osse(compose(*REGIONS, "task=osse", "task.replicates=20"))
+    assert "too few to judge" in few.sentences[1]
 
 
 def test_the_ranking_of_sites(united_kingdom, compose):
@@ -184,6 +193,7 @@ def test_the_ranking_of_sites(united_kingdom, compose):
         (["task.totals=[Ireland,Ire]"], "task.totals cannot be used"),
         (["task.existing=[Angus]"], "task.existing cannot be used"),
         (["task.choose=3"], "not that many candidates"),
+        (["task.existing=[Mace Head,Tacolneston]"], "no candidate is left"),
         (["task.importance=[1,2]"], "importance does not fit"),
     ],
 )
