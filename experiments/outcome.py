@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.cases import Setup
-from inversion.diagnostics import OBSERVATION_LIMIT, Diagnostics, Impact, diagnose, impact, innovations
+from inversion.diagnostics import Diagnostics, Impact, diagnose, impact, innovations
 from inversion.joint import JointPosterior
 from inversion.marginal import parameter_signal
 from inversion.posterior import AbstractPosterior, SkewedTotals
@@ -14,6 +14,8 @@ from inversion.solvers import AbstractGaussianPosterior
 from inversion.solvers.prior import prior_posterior
 
 COVERAGE_FACTOR = 2.0
+# Beyond this S = H B Hᵀ + R, its inverse and the search for outliers take longer than the inversion.
+CONSISTENCY_LIMIT = 2000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -166,7 +168,7 @@ def _parameters(setup: Setup, posterior: AbstractPosterior, names: tuple[str, ..
 def _consistency(posterior: AbstractPosterior) -> Consistency | None:
     problem = posterior.problem
     gaussian = isinstance(posterior, AbstractGaussianPosterior) and not isinstance(posterior, JointPosterior)
-    if not gaussian or not 0 < problem.y.size <= OBSERVATION_LIMIT:
+    if not gaussian or not 0 < problem.y.size <= CONSISTENCY_LIMIT:
         return None
     found = innovations(problem)
     flagged = tuple(int(i) for i in np.flatnonzero(found.outliers()))

@@ -203,7 +203,8 @@ def test_every_experiment_can_do_its_own_task(compose):
         config = compose(f"experiment={name}")
         require_offered(config)
         assert isinstance(
-            config.task, schema.Simulate if name not in ("city_osse", "nz_co2", "uk_ch4") else schema.Invert
+            config.task,
+            schema.Simulate if name not in ("city_osse", "city_transport", "nz_co2", "uk_ch4") else schema.Invert,
         )
 
 
