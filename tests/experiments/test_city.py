@@ -10,7 +10,7 @@ import pytest
 from experiments.cases import city
 from experiments.outcome import evaluate
 from inversion.covariance import Diagonal
-from inversion.osse import replicate
+from inversion.osse import experiment, replicate
 from inversion.solvers.analytic import Analytic
 from transport.errors import TanhengError
 from transport.linear import adjoint_gap, materialise
@@ -65,13 +65,8 @@ def test_the_background_alone_gives_the_background(setup):
 
 def test_the_posterior_covers_the_truth(setup):
     """400 seeds: mean z² of the city total in [0.85, 1.15]; 68 % and 95 % coverage within 99 % binomial bands."""
-    weights, solver = jnp.asarray(setup.totals.weights[:1]), Analytic()
-    z = []
-    for key in jax.random.split(jax.random.key(2026), 400):
-        truth, problem = replicate(setup.problem, key)
-        total = solver.solve(problem).aggregate(weights)
-        z.append(float(((total.mean - weights @ truth) / total.sigma)[0]))
-    z = np.array(z)
+    weights = jnp.asarray(setup.totals.weights[:1])
+    z = experiment(setup.problem, Analytic(), weights, jax.random.key(2026), 400).z[:, 0]
     inside1, inside2 = np.mean(np.abs(z) < 1), np.mean(np.abs(z) < 2)
     print(f"mean z² {np.mean(z**2):.3f}, |z|<1 {inside1:.3f}, |z|<2 {inside2:.3f}")
     assert 0.85 <= np.mean(z**2) <= 1.15
@@ -82,13 +77,9 @@ def test_the_posterior_covers_the_truth(setup):
 def test_an_overconfident_posterior_would_be_seen(setup):
     """The coverage test can fail: with R taken four times too small, mean z² leaves the band."""
     weights = jnp.asarray(setup.totals.weights[:1])
-    z2 = []
-    for key in jax.random.split(jax.random.key(1), 100):
-        truth, problem = replicate(setup.problem, key)
-        wrong = dataclasses.replace(problem, R=Diagonal(problem.R.sigma / 4))
-        total = Analytic().solve(wrong).aggregate(weights)
-        z2.append(float(((total.mean - weights @ truth) ** 2 / total.covariance[0, 0])[0]))
-    assert np.mean(z2) > 1.5
+    wrong = dataclasses.replace(setup.problem, R=Diagonal(setup.problem.R.sigma / 4))
+    z = experiment(wrong, Analytic(), weights, jax.random.key(1), 100, nature=setup.problem).z
+    assert np.mean(z**2) > 1.5
 
 
 def test_the_outcome_is_labelled_synthetic_and_knows_the_truth(setup):
