@@ -98,7 +98,7 @@ def _study(setup: Setup, found: Ranking, task: schema.Network) -> Study:
         + (f" over {number(float(sigma[0, 0]), place)} (with {', '.join(task.existing)})" if task.existing else "")
         + f" to {number(float(sigma[-1, 0]), place)} {unit} with {len(found.chosen)} "
         + ("more." if task.existing else "sites and overpasses."),
-        f"The most useful is {best}: it alone takes u to {number(float(np.sqrt(found.alone[best][0])), place)} {unit}.",
+        f"First choice: {best}, which alone takes it to {number(float(np.sqrt(found.alone[best][0])), place)} {unit}.",
     )
     steps = [
         {"name": name, "u": sigma[i + 1].tolist(), "reduction": reduction[i + 1].tolist(),
