@@ -40,7 +40,9 @@ DIRECT = {"analytic, state space": _state, "analytic, observation space": _obser
 
 
 def settled(solver: str, family: str, count: int, run=None):
-    settle(f"{solver}, {family}", run or functools.partial(SOLVERS[solver], family), count, seed_of(solver, family))
+    """The scores, one or two lists of them, if the last are inside their bands."""
+    run = run or functools.partial(SOLVERS[solver], family)
+    return settle(f"{solver}, {family}", run, count, seed_of(solver, family))
 
 
 # --- direct and variational -------------------------------------------------------------------------------------------
@@ -48,14 +50,16 @@ def settled(solver: str, family: str, count: int, run=None):
 @pytest.mark.parametrize("solver", DIRECT)
 def test_direct_and_variational(solver, family):
     """4000 problems; B goes in as a matrix, which is compiled once for all families; nightly with its own actions."""
-    settled(solver, family, 4000, lambda count, seed: gaussian(DIRECT[solver], family, count, seed, structured=False))
+    assert settled(
+        solver, family, 4000, lambda count, seed: gaussian(DIRECT[solver], family, count, seed, structured=False)
+    )
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("solver", DIRECT)
 def test_direct_and_variational_at_full_size(solver, family):
-    settled(solver, family, 20_000)
+    assert settled(solver, family, 20_000)
 
 
 # --- the others, reduced and full -------------------------------------------------------------------------------------
@@ -80,13 +84,13 @@ def test_the_other_solvers(solver, family):
     run = SOLVERS[solver]
     if solver.startswith(("sequential", "geostatistical")):
         run = functools.partial(run, structured=False)
-    settled(solver, family, 100, functools.partial(run, family))
+    assert settled(solver, family, 100, functools.partial(run, family))
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("solver", "family"), FULL)
 def test_the_other_solvers_at_full_size(solver, family):
-    settled(solver, family, 300)
+    assert settled(solver, family, 300)
 
 
 # --- approximations: how far off, as docs/calibration.md states -------------------------------------------------------
