@@ -23,7 +23,7 @@ from experiments.progress import stage
 from experiments.schemes import scheme_of
 from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import AbstractCovariance, BlockDiagonal, Diagonal, Scaled, exponential
-from inversion.observations import Observations
+from inversion.observations import Component, Observations, mismatch
 from inversion.osse import replicate
 from inversion.problem import Problem
 from inversion.transport_parameters import BasinMixing, ScaledTransport, TransportParameters
@@ -170,8 +170,7 @@ def _window(hour: int) -> tuple[float, float]:
     return SECONDS_PER_HOUR * float(hour), SECONDS_PER_HOUR * float(hour + 1)
 
 
-def _towers(city: City, config: schema.CityObservations) -> tuple[list[Receptor], list[str], float]:
-    sigma = float(np.hypot(config.tower_instrument_ppm, config.tower_transport_ppm))
+def _towers(city: City, config: schema.CityObservations) -> tuple[list[Receptor], list[str]]:
     daytime = (city.local >= config.first_local_hour) & (city.local < config.last_local_hour + 1)
     receptors, groups = [], []
     for tower in config.towers:
@@ -179,7 +178,7 @@ def _towers(city: City, config: schema.CityObservations) -> tuple[list[Receptor]
         for hour in city.hours[daytime]:
             receptors.append(Receptor(tower.east_km * 1e3, tower.north_km * 1e3, *_window(hour), weights))
             groups.append(tower.name)
-    return receptors, groups, sigma
+    return receptors, groups
 
 
 def averaging_kernel(pressure: np.ndarray) -> np.ndarray:
@@ -220,17 +219,28 @@ def _columns(city: City, config: schema.CityObservations) -> tuple[list[Receptor
     return receptors, groups
 
 
+def _errors(towers: int, columns: int, config: schema.CityObservations) -> tuple[Component, ...]:
+    """Of towers, then columns; zero where a cause does not apply."""
+    of_towers = {"repeatability": config.tower_instrument_ppm, "transport": config.tower_transport_ppm}
+    return (
+        *(Component.independent(cause, np.r_[np.full(towers, s), np.zeros(columns)]) for cause, s in of_towers.items()),
+        Component.independent("retrieval noise", np.r_[np.zeros(towers), np.full(columns, config.column_noise_ppm)]),
+    )
+
+
 def _observe(city: City, config: schema.CityObservations) -> tuple[list[Receptor], Observations]:
     """Receptors and observations whose values are still to be drawn."""
-    towers, tower_names, tower_sigma = _towers(city, config)
+    towers, tower_names = _towers(city, config)
     columns, column_names = _columns(city, config)
     receptors = towers + columns
     seconds = np.array([r.start for r in receptors]).astype("timedelta64[s]")
     draft = Observations(
         values=np.zeros(len(receptors)),
-        times=city.start + seconds,
+        start=city.start + seconds,
+        end=city.start + np.array([r.end for r in receptors]).astype("timedelta64[s]"),
         groups=np.array(tower_names + column_names, dtype=str),
-        sigma=np.r_[np.full(len(towers), tower_sigma), np.full(len(columns), config.column_noise_ppm)],
+        components=_errors(len(towers), len(columns), config),
+        species="CO2",
         unit="ppm",
         kinds=np.array(["tower"] * len(towers) + ["column"] * len(columns), dtype=str),
     )
@@ -328,7 +338,7 @@ def _setup(
         x_b=jnp.concatenate([jnp.asarray(b.mean, dtype=float) for b in blocks]),
         B=BlockDiagonal(tuple(b.covariance for b in blocks)),
         y=jnp.zeros(len(draft)),
-        R=Diagonal(draft.sigma),
+        R=mismatch.covariance(draft),
         b=jnp.asarray(_above_the_model(config, receptors)),
     )
     family, case = _family(city, config, blocks, receptors, silent), config.case

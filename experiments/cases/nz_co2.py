@@ -19,7 +19,7 @@ from experiments.cases import Citation, MapSpec, Mark, Setup, Structure, TotalSp
 from experiments.data import NEW_ZEALAND
 from experiments.progress import stage
 from inversion.covariance import Diagonal
-from inversion.observations import Observations
+from inversion.observations import Component, Observations
 from inversion.problem import Problem
 from transport.constants import ZERO_CELSIUS
 from transport.units import require_unit
@@ -246,11 +246,14 @@ def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, week
     R = np.concatenate([*(r.sigma for r in rows), extra_sigmas])
     given = np.concatenate([*(r.given for r in rows), np.zeros(len(extra))])
     measured = len(y) - len(extra_values)
+    times = np.concatenate([*(r.times for r in rows), np.full(len(extra_values), rows[0].times[0])])
     observed = Observations(
         values=y,
-        times=np.concatenate([*(r.times for r in rows), np.full(len(extra_values), rows[0].times[0])]),
+        start=times,
+        end=times,
         groups=np.concatenate([*(np.full(len(r.value), r.group) for r in rows), np.full(len(extra), "constraint")]),
-        sigma=R,
+        components=(Component.independent("representativeness", R),),
+        species="CO2",
         unit="ppm",
         kinds=np.where(np.arange(len(y)) < measured, "tower", "constraint"),
     )

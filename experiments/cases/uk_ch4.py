@@ -23,7 +23,7 @@ from experiments.data import UNITED_KINGDOM
 from experiments.progress import stage
 from inversion.basis import Basis, cells, quadtree
 from inversion.covariance import AbstractCovariance, BlockDiagonal, Dense, Diagonal, Scaled, exponential
-from inversion.observations import Observations
+from inversion.observations import Component, Observations, mismatch
 from inversion.problem import Problem
 from transport.errors import TanhengError
 from transport.grid import Grid
@@ -102,7 +102,7 @@ def assemble(config: schema.Config) -> Setup:
             x_b=jnp.ones(H.shape[1]),
             B=B,
             y=jnp.asarray(observations.values),
-            R=Diagonal(observations.sigma),
+            R=mismatch.covariance(observations),
             b=jnp.zeros(len(observations)),
         )
     whole = basis.size == grid.shape[0] * grid.shape[1]
@@ -179,11 +179,17 @@ def _observations(data: xr.Dataset, rows: np.ndarray, model_error: float) -> Obs
             expected="1000…5000 ppb",
             remedy="convert the mole fractions to ppb",
         )
+    day = data.y_time.values[rows].astype("datetime64[s]")
     return Observations(
         values=data.y.values[rows],
-        times=data.y_time.values[rows].astype("datetime64[s]"),
+        start=day,
+        end=day + np.timedelta64(1, "D"),
         groups=np.array([SITES[n][0] for n in names]),
-        sigma=np.hypot(data.sigma_measure.values[rows], model_error),
+        components=(
+            Component.independent("repeatability", data.sigma_measure.values[rows]),
+            Component.independent("transport", np.full(rows.size, model_error)),
+        ),
+        species="CH4",
         unit="ppb",
         kinds=np.full(rows.size, "tower"),
     )

@@ -87,7 +87,7 @@ def _values(outcome: Outcome) -> dict[str, np.ndarray]:
         "control_sigma_prior": outcome.sigma_prior,
         "control_sigma_posterior": outcome.sigma,
         "observation_value": observations.values,
-        "observation_time": observations.times,
+        "observation_time": observations.start,
         "observation_group": observations.groups,
         "observation_kind": observations.kinds,
         "observation_sigma": observations.sigma,

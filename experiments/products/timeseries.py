@@ -60,7 +60,7 @@ class _Group:
 def _group(outcome: Outcome, name: str) -> _Group:
     observations = outcome.setup.observations
     rows = np.flatnonzero(outcome.measured & (observations.groups == name))
-    times = np.asarray(observations.times)[rows].astype("datetime64[s]")
+    times = np.asarray(observations.start)[rows].astype("datetime64[s]")
     order = np.argsort(times, kind="stable")
     rows, times = rows[order], times[order]
     span = times[-1] - times[0]

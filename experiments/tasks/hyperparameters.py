@@ -114,7 +114,7 @@ def _validation(setup: Setup, family: Factors, start, estimate: Estimate, days: 
     observations = setup.observations
     sites = np.asarray(observations.groups).astype(str)
     before, after = innovations(family(jnp.asarray(start))), innovations(family(estimate.theta))
-    groups = {"site or overpass": sites, f"{days:g} days of a site": time_blocks(observations.times, days, sites)}
+    groups = {"site or overpass": sites, f"{days:g} days of a site": time_blocks(observations.start, days, sites)}
     return {what: (cross_validate(before, names), cross_validate(after, names)) for what, names in groups.items()}
 
 

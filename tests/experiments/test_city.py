@@ -99,7 +99,7 @@ def test_times_and_local_hours_agree(setup):
     """Towers are sampled from 10 h to 14 h local, swaths at 13 h; the stamp in UTC plus 8 h says the same."""
     observations = setup.observations
     local = (
-        observations.times + np.timedelta64(8, "h") - observations.times.astype("datetime64[D]")
+        observations.start + np.timedelta64(8, "h") - observations.start.astype("datetime64[D]")
     ) // np.timedelta64(1, "h")
     tower = observations.kinds == "tower"
     assert set(local[tower] % 24) == {10, 11, 12, 13}

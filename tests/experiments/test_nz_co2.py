@@ -165,7 +165,7 @@ def test_the_map_adds_up_and_is_the_right_way_up(new_zealand, compose):
     assert regions[1 + region_at(175.3, -37.8)] == "Auckland-Hamilton"
     assert region_at(160.0, -40.0) >= 15
     # The first 15 h value of the record: 2011-01-01, inside daylight saving, 16 h NZST = 04 h UTC.
-    assert str(setup.observations.times[0]).startswith("2011-01-0") and str(setup.observations.times[0])[11:13] == "04"
+    assert str(setup.observations.start[0]).startswith("2011-01-0") and str(setup.observations.start[0])[11:13] == "04"
 
 
 def test_constraints_are_not_counted_as_measurements(new_zealand, compose):

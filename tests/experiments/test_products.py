@@ -22,7 +22,7 @@ from experiments.products.style import pretty, pretty_period, split_unit
 from experiments.products.timeseries import _group, draw_series, draw_totals
 from experiments.report.html import write_report
 from inversion.covariance import Diagonal
-from inversion.observations import Observations
+from inversion.observations import Component, Observations
 from inversion.problem import Problem
 from inversion.solvers.analytic import Analytic
 
@@ -50,9 +50,9 @@ def _observations(H: np.ndarray, x: np.ndarray, unit: str) -> Observations:
     kinds = ["tower"] * 2 * HOURS + ["column"] * (rest - 1) + ["constraint"]
     groups = ["North <b>gate</b>"] * HOURS + ["South $gate$"] * HOURS + ["overpass"] * (rest - 1) + ["smoothing"]
     noise = 0.1 * np.random.default_rng(1).standard_normal(len(H))
-    return Observations(
-        H @ x + noise, times.astype("datetime64[s]"), np.array(groups), np.full(len(H), 0.1), unit, np.array(kinds)
-    )
+    times = times.astype("datetime64[s]")
+    errors = Component.independent("representativeness", np.full(len(H), 0.1))
+    return Observations(H @ x + noise, times, times, np.array(groups), np.array(kinds), unit, (errors,))
 
 
 def _outcome(case: Setup) -> Outcome:
@@ -276,7 +276,7 @@ def test_netcdf_round_trip(name, request, tmp_path):
             np.testing.assert_array_equal(data[f"flux_{field}"].values, values)
             assert data[f"flux_{field}"].attrs["grid_mapping"] == "crs"
         np.testing.assert_array_equal(data.control_posterior.values, outcome.mean)
-        np.testing.assert_array_equal(data.observation_time.values, setup.observations.times)
+        np.testing.assert_array_equal(data.observation_time.values, setup.observations.start)
         assert data.observation_group.values.tolist() == setup.observations.groups.tolist()
         assert data.region.values.tolist() == list(setup.totals.regions)
         np.testing.assert_array_equal(data.total_covariance.values, outcome.totals_covariance)
