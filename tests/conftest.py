@@ -56,3 +56,16 @@ def compose():
 
     yield composed
     GlobalHydra.instance().clear()
+
+
+@pytest.fixture(scope="session")
+def real():
+    """Path of a real file by its name below the data folder; skips where it is not at hand."""
+
+    def find(name: str) -> Path:
+        path = Path(os.environ.get("TANHENG_DATA", "nowhere")) / name
+        if not path.is_file():
+            pytest.skip(f"needs the real file {name}: set TANHENG_DATA to the folder that holds it")
+        return path
+
+    return find
