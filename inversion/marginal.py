@@ -19,8 +19,8 @@ from inversion.hyperparameters import negative_log_likelihood
 from inversion.joint import JointPosterior, innovation_solve, prior_precision
 from inversion.problem import Problem
 from inversion.solvers import AbstractGaussianPosterior, AbstractSolver
-from inversion.solvers.actions import in_batches
 from inversion.solvers.analytic import Analytic
+from transport.batches import in_batches
 from transport.errors import TanhengError
 
 _negative_log_likelihood = eqx.filter_jit(negative_log_likelihood)

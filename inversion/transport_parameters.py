@@ -25,7 +25,7 @@ from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import AbstractCovariance, BlockDiagonal
 from inversion.covariance.base import is_concrete
 from inversion.problem import Problem
-from inversion.solvers.actions import in_batches
+from transport.batches import in_batches
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
 from transport.eulerian.operator import SampledTransport

@@ -31,7 +31,7 @@ from transport.constants import SECONDS_PER_HOUR
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
 from transport.grid import GEOGRAPHIC, Grid
-from transport.sampling import Receptor, column_weights
+from transport.sampling import Receptor, column_weights, pressure_weights
 from transport.units import molar_mass, require_unit
 
 PPB = 1e3  # ppb per ppm
@@ -238,7 +238,7 @@ def _receptors(swath: _Swath, air: Domain) -> tuple[Receptor, ...]:
         model = pressure[t, :, row, column].astype(float)
         # The layers of the product have equal thickness in pressure.
         product = np.linspace(model[0], 0.0, PRODUCT_LAYERS + 1)
-        weights = column_weights(model, product, swath.kernel[i])
+        weights = column_weights(model, product, pressure_weights(product), swath.kernel[i])
         window = (seconds[i] - HALF_WINDOW, seconds[i] + HALF_WINDOW)
         receptors.append(Receptor(float(swath.x[i]), float(swath.y[i]), *window, weights))
     return tuple(receptors)

@@ -35,7 +35,7 @@ from transport.grid import Grid
 from transport.levels import IsothermalHeights
 from transport.linear import adjoint_gap, materialise
 from transport.readers.synthetic import Basin, basin_meteorology, local_hour
-from transport.sampling import Receptor, Sampler, column_weights, height_weights
+from transport.sampling import Receptor, Sampler, column_weights, height_weights, pressure_weights
 from transport.sources import Injection
 
 HOURS_PER_DAY = 24
@@ -189,7 +189,9 @@ def averaging_kernel(pressure: np.ndarray) -> np.ndarray:
 def _columns(city: City, config: schema.CityObservations) -> tuple[list[Receptor], list[str]]:
     """Soundings on a regular pattern inside each swath, on 20 layers of equal pressure thickness."""
     edges = np.linspace(city.levels.surface_pressure, 0.0, 21)
-    weights = column_weights(city.levels.pressure_edges, edges, averaging_kernel(0.5 * (edges[1:] + edges[:-1])))
+    weights = column_weights(
+        city.levels.pressure_edges, edges, pressure_weights(edges), averaging_kernel(0.5 * (edges[1:] + edges[:-1]))
+    )
     half = 0.5 * (city.grid.x_edges[-1] - city.grid.x_edges[0])
     receptors, groups = [], []
     for overpass in config.overpasses:

@@ -31,22 +31,3 @@ def backward(H: lx.AbstractLinearOperator, u: Array) -> Array:
 def unit_columns(size: int, start: Array | int, count: int) -> Array:
     """(size, count): unit vectors e_start … e_start+count−1; columns past the end are zero."""
     return jax.nn.one_hot(start + jnp.arange(count), size, dtype=jnp.zeros(()).dtype).T
-
-
-def in_batches(function, rows, size: int):
-    """`function` of each row, `size` rows abreast; rows is an array or a tree of arrays with one leading axis.
-
-    Unlike `jax.lax.map(batch_size=…)` there is no shorter last batch beside the loop: rows are repeated until it is
-    full. XLA runs the two independent branches at once on the CPU, and with a factorisation in each they have been
-    seen to wait for each other for ever (jaxlib 0.10.2).
-    """
-    count = jax.tree.leaves(rows)[0].shape[0]
-    size = max(1, min(size, count))
-    batches = -(-count // size)
-
-    def folded(a):
-        filled = jnp.concatenate([a, jnp.broadcast_to(a[:1], (batches * size - count, *a.shape[1:]))])
-        return filled.reshape(batches, size, *a.shape[1:])
-
-    found = jax.lax.map(jax.vmap(function), jax.tree.map(folded, rows))
-    return jax.tree.map(lambda a: a.reshape(batches * size, *a.shape[2:])[:count], found)

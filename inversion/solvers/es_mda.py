@@ -21,7 +21,6 @@ from jaxtyping import Array, Float
 from inversion.posterior import AbstractPosterior, normal
 from inversion.problem import Problem
 from inversion.solvers import AbstractSolver
-from inversion.solvers.actions import in_batches
 from inversion.solvers.ensemble import (
     EnsemblePosterior,
     Spectrum,
@@ -38,6 +37,7 @@ from inversion.solvers.ensemble import (
 )
 from inversion.solvers.gauss_newton import NonlinearProblem
 from inversion.solvers.prior import prior_posterior
+from transport.batches import in_batches
 from transport.errors import TanhengError
 
 # Local spectra computed at once.

@@ -30,11 +30,11 @@ from inversion.covariance.base import require_positive
 from inversion.hyperparameters import negative_log_likelihood
 from inversion.posterior import AbstractPosterior, SkewedTotals, normal, skewed
 from inversion.problem import Problem
-from inversion.solvers.actions import in_batches
 from inversion.solvers.analytic import observation_space, state_space
 from inversion.solvers.chains import Convergence, Limits, assess, mean_error, sigma_error
 from inversion.solvers.nuts import Target, preconditioned, target_of, timed_chains
 from inversion.solvers.sampling import PRECONDITION_LIMIT, require_sizes
+from transport.batches import in_batches
 from transport.errors import TanhengError
 
 METHODS = ("auto", "collapsed", "joint")

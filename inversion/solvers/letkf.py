@@ -20,7 +20,6 @@ from inversion.covariance import Diagonal
 from inversion.posterior import AbstractPosterior
 from inversion.problem import Problem
 from inversion.solvers import AbstractSolver
-from inversion.solvers.actions import in_batches
 from inversion.solvers.ensemble import (
     EnsemblePosterior,
     Spectrum,
@@ -36,6 +35,7 @@ from inversion.solvers.ensemble import (
     whiten,
 )
 from inversion.solvers.prior import prior_posterior
+from transport.batches import in_batches
 from transport.errors import TanhengError
 
 # Local analyses at once.

@@ -26,8 +26,9 @@ from inversion.covariance import AbstractCovariance
 from inversion.covariance.base import is_concrete
 from inversion.posterior import normal
 from inversion.problem import Problem
-from inversion.solvers.actions import forward, in_batches
+from inversion.solvers.actions import forward
 from inversion.solvers.lognormal import Exponentiated
+from transport.batches import in_batches
 from transport.errors import TanhengError
 
 # Standard deviation of starting points in units of the (approximate) posterior's.

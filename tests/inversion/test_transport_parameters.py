@@ -61,7 +61,9 @@ def receptors(column: bool):
         for hour in range(2, HOURS):
             found.append(Receptor(x, y, hour * HOUR, (hour + 1) * HOUR, height_weights(LEVELS.edges, z)))
             sigma.append(1.5)
-    whole = column_weights(LEVELS.pressure_edges, np.linspace(LEVELS.surface_pressure, 0.0, 21), np.ones(20))
+    whole = column_weights(
+        LEVELS.pressure_edges, np.linspace(LEVELS.surface_pressure, 0.0, 21), np.full(20, 0.05), np.ones(20)
+    )
     for hour in np.flatnonzero((LOCAL >= 9) & (LOCAL < 17)) if column else ():
         for x, y in ((2e3, 2e3), (-10e3, 10e3)):
             found.append(Receptor(x, y, hour * HOUR, (hour + 1) * HOUR, whole))
