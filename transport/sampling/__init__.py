@@ -2,9 +2,9 @@
 
 from transport.sampling.receptors import Combined, Receptor, path_average
 from transport.sampling.sampler import Sampler, Visits
-from transport.sampling.vertical import column_weights, height_weights, pressure_weights
+from transport.sampling.vertical import column_weights, height_weights, point_weights, pressure_weights
 
 __all__ = [
     "Combined", "Receptor", "Sampler", "Visits", "column_weights", "height_weights", "path_average",
-    "pressure_weights",
+    "point_weights", "pressure_weights",
 ]  # fmt: skip

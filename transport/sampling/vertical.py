@@ -38,16 +38,40 @@ def height_weights(height_edges: np.ndarray, height: float) -> np.ndarray:
     Raises:
         TanhengError: the height lies above the model top.
     """
-    if not 0.0 <= height <= height_edges[-1]:
+    return point_weights(np.asarray(height_edges)[None], np.array([height]))[0]
+
+
+def point_weights(height_edges: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """`height_weights` of many inlets.
+
+    Args:
+        height_edges: (n, nz+1) above each, m above ground.
+        heights: (n,) m above ground.
+
+    Returns:
+        (n, nz).
+
+    Raises:
+        TanhengError: a height lies below the ground or above the model top.
+    """
+    good = (heights >= 0.0) & (heights <= height_edges[:, -1])
+    if not good.all():
+        n = int(np.flatnonzero(~good)[0])
         raise TanhengError(
             "an inlet height lies outside the model",
-            got=f"{height} m",
-            expected=f"0…{height_edges[-1]:.0f} m",
+            got=f"{heights[n]:g} m; {int((~good).sum())} of {good.size}",
+            expected=f"0…{height_edges[n, -1]:.0f} m",
             remedy="check the unit of the inlet height",
         )
-    weights = np.zeros(len(height_edges) - 1)
-    index, weight = bracket(0.5 * (height_edges[1:] + height_edges[:-1]), height)
-    np.add.at(weights, index, weight)
+    centres = 0.5 * (height_edges[:, 1:] + height_edges[:, :-1])
+    n, nz = centres.shape
+    low = np.clip(np.sum(centres <= heights[:, None], axis=1) - 1, 0, max(nz - 2, 0))
+    high, rows = np.minimum(low + 1, nz - 1), np.arange(n)
+    gap = centres[rows, high] - centres[rows, low]
+    share = np.clip((heights - centres[rows, low]) / np.where(gap > 0.0, gap, 1.0), 0.0, 1.0)
+    weights = np.zeros((n, nz))
+    np.add.at(weights, (rows, low), 1.0 - share)
+    np.add.at(weights, (rows, high), share)
     return weights
 
 

@@ -1,0 +1,239 @@
+"""From the model's air to what instruments report: y = offset + O C, for every kind of observation."""
+
+import dataclasses
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pyproj
+
+from inversion.observations.observations import Observations
+from inversion.observations.record import Step
+from inversion.observations.units import FACTORS, mole_fraction
+from transport.errors import TanhengError
+from transport.grid import GEOGRAPHIC, Grid
+from transport.sampling import Sampler, column_weights, point_weights
+from transport.sampling.vertical import bracket
+
+# An instant needs a window of some length to be a mean over.
+INSTANT = np.timedelta64(600, "s")
+# Points of the midpoint rule along an open path.
+PATH_POINTS = 64
+COLUMN_AMOUNT = "mol m-2"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Air:
+    """What inlets and columns must know of the model.
+
+    Args:
+        grid: horizontal grid.
+        times: (nt+1,) datetime64, ends of the intervals, UTC.
+        pressure_edges, height_edges: (nt, nz+1, ny, nx) Pa and m above ground, in the middle of the intervals.
+    """
+
+    grid: Grid
+    times: np.ndarray
+    pressure_edges: np.ndarray
+    height_edges: np.ndarray
+
+    @property
+    def interval(self) -> float:
+        """Seconds."""
+        return float((self.times[1] - self.times[0]) / np.timedelta64(1, "s"))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(nt, nz, ny, nx)."""
+        nt, edges, ny, nx = self.pressure_edges.shape
+        return nt, edges - 1, ny, nx
+
+    def place(self, lon, lat) -> tuple[np.ndarray, np.ndarray]:
+        """The grid's own coordinates of longitudes and latitudes."""
+        return pyproj.Transformer.from_crs(GEOGRAPHIC, self.grid.crs, always_xy=True).transform(lon, lat)
+
+    def window(self, observations: Observations) -> tuple[np.ndarray, np.ndarray]:
+        """(n,), (n,) start and end of each window, s from the start of the run; instants are widened."""
+        half = np.where(observations.start == observations.end, INSTANT / 2, np.timedelta64(0, "s"))
+        origin, second = self.times[0].astype("datetime64[ns]"), np.timedelta64(1, "s")
+        return (observations.start - half - origin) / second, (observations.end + half - origin) / second
+
+    def profile(self, edges: np.ndarray, x, y, seconds) -> np.ndarray:
+        """(n, nz+1) edges above points, bilinear, of the interval that holds a time."""
+        t = np.clip((np.asarray(seconds) // self.interval).astype(int), 0, self.shape[0] - 1)
+        (i, wi), (j, wj) = bracket(self.grid.x, np.asarray(x)), bracket(self.grid.y, np.asarray(y))
+        found = np.zeros((t.size, edges.shape[1]))
+        for a in range(2):
+            for b in range(2):
+                found += (wj[:, a] * wi[:, b])[:, None] * edges[t, :, j[:, a], i[:, b]]
+        return found
+
+
+class Seen(eqx.Module):
+    """y = offset + O C.
+
+    Args:
+        operator: O, from C in ppm to the unit of the observations.
+        offset: (n,) what the products' own priors add, in the unit of the observations.
+    """
+
+    operator: Sampler
+    offset: np.ndarray
+
+    def __call__(self, air):
+        """Modelled observations of C (nt, nz, ny, nx) ppm."""
+        return self.operator.mv(air) + jnp.asarray(self.offset)
+
+
+def within(observations: Observations, air: Air) -> Observations:
+    """Without the rows that the model cannot see, with the reasons.
+
+    Raises:
+        TanhengError: nothing is left.
+    """
+    o, grid = observations, air.grid
+    lon, lat = (o.lon, o.lat) if o.ends is None else (np.stack([o.lon, o.ends[:, 0]]), np.stack([o.lat, o.ends[:, 1]]))
+    x, y = air.place(lon, lat)
+    outside: np.ndarray = ~(
+        (grid.x_edges[0] <= x) & (x <= grid.x_edges[-1]) & (grid.y_edges[0] <= y) & (y <= grid.y_edges[-1])
+    )
+    if o.ends is not None:
+        outside = outside[:1].any(axis=0) | (outside[1:].any(axis=0) & np.isfinite(o.ends[:, 0]))
+    start, end = air.window(o)
+    late = (start < 0.0) | (end > air.interval * air.shape[0])
+    return o.drop("within the model", {"outside the grid": outside, "outside the window": late})
+
+
+def substitute_prior(observations: Observations, profile, name: str) -> Observations:
+    """An a-priori profile for columns whose product has none, named by the user.
+
+    Args:
+        observations: with columns.
+        profile: one mole fraction, or (n, m) on the columns' own layers or levels, in the unit of the observations.
+        name: what it is; goes into the record.
+
+    Raises:
+        TanhengError: no columns.
+    """
+    v = observations.vertical
+    if v is None:
+        raise TanhengError(
+            "there is no column whose prior could be substituted", got="no vertical weights", expected="columns",
+            remedy="attach kernels first",
+        )  # fmt: skip
+    missing = np.isnan(v.prior) & np.isfinite(v.weights)
+    prior = np.where(missing, np.broadcast_to(np.asarray(profile, float), v.prior.shape), v.prior)
+    rows = missing.any(axis=1)
+    value = np.where(rows, np.nansum(v.weights * prior, axis=1), v.prior_value)
+    step = Step(f"a-priori profile of {int(rows.sum())} columns substituted: {name}", len(observations))
+    vertical = dataclasses.replace(v, prior=prior, prior_value=value)
+    return observations.replace(vertical=vertical, steps=(*observations.steps, step))
+
+
+def observe(observations: Observations, air: Air, points: int = 1) -> Seen:
+    """O and offset of a set of observations.
+
+    Columns: y = y_a − Σ_i h_i a_i s_i x_a,i + Σ_k w_k C_k, with w from `column_weights` and s_i the share of product
+    layer i below the model's top: above it the product's own prior stands. Inlets: linear between layer centres.
+    Paths: the mean along a straight line.
+
+    Args:
+        observations: within the model (see `within`); mole fractions, or column amounts in mol m-2.
+        air: of the model.
+        points: per side of a pixel with corners, over which it is averaged; 1: its centre.
+
+    Raises:
+        TanhengError: rows outside the model, a column without kernel or a-priori profile, an inlet without a height,
+            a kind that is not sampled from air.
+
+    Reference: Rodgers & Connor 2003, doi 10.1029/2002JD002299, eq. 15.
+    """
+    o = observations
+    _require_sampled(o)
+    scale = 1e-6 if o.unit == COLUMN_AMOUNT else mole_fraction("ppm", "the model") / mole_fraction(o.unit, "a set")
+    start, end = air.window(o)
+    path = o.kinds == "path"
+    owner = np.repeat(np.arange(len(o)), np.where(path, PATH_POINTS, 1))
+    first = np.r_[True, np.diff(owner) > 0]
+    along = np.where(path[owner], (np.arange(owner.size) - np.flatnonzero(first)[owner] + 0.5) / PATH_POINTS, 0.0)
+    here = np.stack([*air.place(o.lon, o.lat), o.height], axis=1)[owner]
+    if o.ends is not None:
+        there = np.stack([*air.place(o.ends[:, 0], o.ends[:, 1]), o.ends[:, 2]], axis=1)[owner]
+        here = np.where(path[owner, None], here + along[:, None] * (there - here), here)
+    x, y, height = here.T
+    middle = 0.5 * (start + end)[owner]
+    column = (o.kinds == "column")[owner]
+    levels, offset = np.zeros((owner.size, air.shape[1])), np.zeros(len(o))
+    if (~column).any():
+        at = x[~column], y[~column], middle[~column]
+        levels[~column] = point_weights(air.profile(air.height_edges, *at), height[~column])
+    if column.any():
+        rows = owner[column]
+        model = air.profile(air.pressure_edges, x[column], y[column], middle[column])
+        levels[column], offset[rows] = _columns(o, rows, model)
+    levels *= np.where(path, scale / PATH_POINTS, scale)[owner, None]
+    px, py = _pixels(o, air, x, y, owner, points)
+    operator = Sampler.of_arrays(
+        px, py, start[owner], end[owner], levels, air.grid, air.shape, air.interval, owner, len(o)
+    )
+    return Seen(operator, offset)
+
+
+def _columns(o: Observations, rows: np.ndarray, model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (n, nz) of the model's layers and offset (n,)."""
+    v = o.vertical
+    assert v is not None
+    v = v.take(rows)
+    weights = column_weights(model, v.pressure, v.weights, v.kernel, v.layered)
+    seen = column_weights(model, v.pressure, v.weights, v.kernel * v.prior, v.layered).sum(axis=-1)
+    return weights, v.prior_value - seen
+
+
+def _pixels(o: Observations, air: Air, x, y, owner, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """(S, p²) points of pixels between their corners; all at the centre where there are none."""
+    if points == 1 or o.corners is None:
+        return x[:, None], y[:, None]
+    s = (np.arange(points) + 0.5) / points
+    u, w = (a.ravel()[:, None] for a in np.meshgrid(s, s))
+    shape = np.concatenate([(1 - u) * (1 - w), u * (1 - w), u * w, (1 - u) * w], axis=1)  # corners in order round
+    cx, cy = air.place(o.corners[..., 0], o.corners[..., 1])
+    known = np.isfinite(o.corners).all(axis=(1, 2))[owner]
+    px, py = ((np.where(np.isfinite(c), c, 0.0) @ shape.T)[owner] for c in (cx, cy))
+    return np.where(known[:, None], px, x[:, None]), np.where(known[:, None], py, y[:, None])
+
+
+def _require_sampled(o: Observations) -> None:
+    if o.unit != COLUMN_AMOUNT and "".join(o.unit.split()).lower() not in FACTORS:
+        raise TanhengError(
+            "these observations cannot be compared with air", got=f"values in {o.unit}",
+            expected="mole fractions, or columns in mol m-2", remedy="convert them",
+        )  # fmt: skip
+    column = o.kinds == "column"
+    points = np.isin(o.kinds, ("tower", "flask", "aircraft", "ship", "path"))
+    none = np.full(len(o), False)
+    far = none if o.ends is None else np.isfinite(o.ends).all(axis=1)
+    lacks = {
+        "is not sampled from air": ~(column | points),
+        "has no place": ~(np.isfinite(o.lon) & np.isfinite(o.lat)),
+        "is an inlet without a height above ground": points & ~np.isfinite(o.height),
+        "is a path without a far end": (o.kinds == "path") & ~far,
+        "is a column without averaging kernel": column,
+        "is a column without an a-priori profile": none,
+    }
+    if o.vertical is not None:
+        v = o.vertical
+        used = np.isfinite(v.weights)
+        bare = ~used.any(axis=1) | (used & ~np.isfinite(v.kernel)).any(axis=1)
+        lacks["is a column without averaging kernel"] = column & bare
+        lacks["is a column without an a-priori profile"] = (
+            column & ~bare & ((used & ~np.isfinite(v.prior)).any(axis=1) | ~np.isfinite(v.prior_value))
+        )
+    for what, bad in lacks.items():
+        if bad.any():
+            n = int(np.flatnonzero(bad)[0])
+            raise TanhengError(
+                f"an observation {what}", got=f"{int(bad.sum())} of {bad.size}; first at {o.groups[n]}, {o.start[n]}",
+                expected="value, place, window and vertical weights",
+                remedy="drop these rows, or name a profile with substitute_prior" if "profile" in what
+                else "drop these rows, or complete them",
+            )  # fmt: skip
