@@ -33,6 +33,7 @@ _EXTRA = (
     "retrieval:co2_grad_del", "retrieval:windspeed", "retrieval:tcwv",
 )  # fmt: skip
 _NOTES = (
+    "the a-priori is that of the retrieval on both scales",
     "xco2_uncertainty is noise only: the errors that soundings of an orbit share (0.3…0.6 ppm) are not in the file",
     "20 levels turned round: index 0 is the surface; weights of the two ends are half-size (trapezoid rule)",
 )
@@ -62,12 +63,7 @@ def read_oco_lite(path: str | Path, scale: str = "WMO CO2 X2019") -> Observation
     if scale not in _SCALES:
         raise TanhengError("an unknown scale of XCO2", got=scale, expected=", ".join(_SCALES), remedy="choose one")
     with NetCDF(path, _GROUPS) as file:
-        if not file.has(_SCALES[scale]):
-            raise TanhengError(
-                f"{file.name} has no XCO2 on {scale}", got="xco2 on X2007 only (before v11.2)" if file.has("xco2") else
-                "no xco2", expected=_SCALES[scale],
-                remedy="read it on WMO CO2 X2007 and convert with inversion.observations.scales",
-            )  # fmt: skip
+        _require(file, scale)
         values = file.numbers(_SCALES[scale], _ROW, _PPM)
         lon, lat = file.numbers("longitude", _ROW, DEGREES_EAST), file.numbers("latitude", _ROW, DEGREES_NORTH)
         start = seconds_since(epoch(file, "time", "seconds"), file.numbers("time", _ROW), file.name)
@@ -95,6 +91,16 @@ def read_oco_lite(path: str | Path, scale: str = "WMO CO2 X2019") -> Observation
         )  # fmt: skip
 
 
+def _require(file: NetCDF, scale: str) -> None:
+    """Refuse a scale that the file does not hold."""
+    if not file.has(_SCALES[scale]):
+        raise TanhengError(
+            f"{file.name} has no XCO2 on {scale}", got="xco2 on X2007 only (before v11.2)" if file.has("xco2") else
+            "no xco2", expected=_SCALES[scale],
+            remedy="read it on WMO CO2 X2007 and convert with inversion.observations.scales",
+        )  # fmt: skip
+
+
 def _profiles(file: NetCDF) -> dict[str, np.ndarray]:
     """Arguments of `Vertical` for all soundings, from the ground up."""
     if file.size("levels") != _LEVELS:
@@ -115,16 +121,17 @@ def _profiles(file: NetCDF) -> dict[str, np.ndarray]:
 
 def _same_time(file: NetCDF, start: np.ndarray) -> np.ndarray:
     """(n,) True where the digits YYYYMMDDhhmmss of the sounding's id are its time, to a minute."""
-    digits = np.nan_to_num(file.numbers("sounding_id", _ROW), nan=0.0, posinf=0.0, neginf=0.0)
-    same = np.zeros(start.size, bool)
-    for i, number in enumerate(np.char.mod("%016.0f", digits)):
-        d = str(number)
-        try:
-            stamp = np.datetime64(f"{d[:4]}-{d[4:6]}-{d[6:8]}T{d[8:10]}:{d[10:12]}:{d[12:14]}", "s")
-        except ValueError:
-            continue
-        same[i] = len(d) == 16 and abs(start[i] - stamp) <= np.timedelta64(60, "s")
-    return same
+    digits = file.numbers("sounding_id", _ROW)
+    good = (digits >= 1e15) & (digits < 1e16)
+    rest = np.where(good, digits, 0.0).astype(np.int64) // 100
+    parts = []
+    for size in (100, 100, 100, 100, 100):
+        rest, part = np.divmod(rest, size)
+        parts.append(part)
+    second, minute, hour, day, month = parts
+    stamp = ((rest - 1970) * 12 + month - 1).astype("datetime64[M]").astype("datetime64[s]")
+    stamp = stamp + (((day - 1) * 24 + hour) * 60 + minute) * np.timedelta64(60, "s") + second * np.timedelta64(1, "s")
+    return good & (np.abs(start - stamp) <= np.timedelta64(60, "s"))
 
 
 def _instrument(file: NetCDF) -> str:

@@ -29,6 +29,7 @@ _EXTRA = (*_SIGNS, "XCO2_BC", "XCO2_TOT", "CLCT", "PS", "solar_zenith_angle", "A
 _NOTES = (
     "SYNTHETIC: simulated XCO2 without noise; uXCO2 is the noise the instrument would have",
     "XCO2 = BG + A + BV + JV + RA − GPP: boundary, other sources, Berlin, Jaenschwalde, respiration, photosynthesis",
+    "clouds are not left out: see CLCT; uXCO2 is missing where the ground is too dark",
     "no kernels: the simulation's columns weigh all dry air alike",
 )
 
