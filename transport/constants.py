@@ -9,7 +9,7 @@ STANDARD_GRAVITY = 9.80665  # m s-2
 # IUPAC conventional atomic weights; dry air as in Picard et al. 2008 (doi 10.1088/0026-1394/45/2/004)
 # at 400 umol/mol CO2.
 MOLAR_MASS_DRY_AIR = 28.9647e-3  # kg mol-1
-MOLAR_MASS = {"CO2": 44.0095e-3, "CH4": 16.0425e-3}  # kg mol-1
+MOLAR_MASS = {"CO2": 44.0095e-3, "CH4": 16.0425e-3, "NO2": 46.0055e-3}  # kg mol-1
 
 # Sphere used by NAME, STILT and most inventories for cell areas.
 EARTH_RADIUS = 6.371e6  # m

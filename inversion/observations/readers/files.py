@@ -101,7 +101,8 @@ class NetCDF:
                 )
             except Exception as error:  # the engines raise what they like on a damaged header
                 self.close()
-                raise self.damaged(f"group {group or '/'}", error) from error
+                # The traceback would keep the engine's handle, and the file open, as long as somebody holds the error.
+                raise self.damaged(f"group {group or '/'}", error) from error.with_traceback(None)
             self._datasets[short] = self._stack.enter_context(dataset)
 
     def __enter__(self) -> "NetCDF":
