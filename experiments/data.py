@@ -219,7 +219,17 @@ MATIMBA = Dataset(
         ),
     },
 )  # fmt: skip
-DATASETS = {d.name: d for d in (NEW_ZEALAND, UNITED_KINGDOM, BOWEN_BASIN, MANAGUA, GDAS, ALPS, MATIMBA)}
+SMARTCARB = Dataset(
+    "smartcarb_berlin_co2",
+    {
+        "cosmo_2d_2015042311_xco2_subset.nc": ("", "4a7671622db12bb1dee4925bb418982af38eafd7bc0d2440ae51ccb52d07fc36"),
+        "Sentinel_7_CO2_2015042311_subset.nc": ("", "aa1e6a7c9d27dc2bacab3028465bc86cea7c496891ee64ee7e2e34c1f7b20069"),
+        "SMARTCARB-CO2-emissions.csv": ("", "4e5ddc2ee3b15df6411bcc3738de63a717aded251d522f7382ed7a631e1aa6b6"),
+        "sources-smartcarb.csv": ("", "6acabcb50d96870c42d3963a618c03d927cee42c0c0ebe8cb8d741c869d23fef"),
+    },
+)  # fmt: skip
+_ALL = (NEW_ZEALAND, UNITED_KINGDOM, BOWEN_BASIN, MANAGUA, GDAS, ALPS, MATIMBA, SMARTCARB)
+DATASETS = {d.name: d for d in _ALL}
 
 
 def locate(name: str) -> tuple[Path, str]:

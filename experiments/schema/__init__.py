@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from experiments.schema.case import (
+    BerlinCase,
     BowenBasinCase,
     BowenDate,
     Case,
@@ -21,6 +22,7 @@ from experiments.schema.case import (
     UnitedKingdomCase,
 )
 from experiments.schema.control import (
+    BerlinControl,
     CellsAndBoundary,
     CityControl,
     Control,
@@ -46,6 +48,7 @@ from experiments.schema.meteorology import (
 from experiments.schema.observations import (
     BowenSoundings,
     CityObservations,
+    Co2mObservations,
     NewZealandObservations,
     NoObservations,
     Observations,
@@ -54,6 +57,7 @@ from experiments.schema.observations import (
     UnitedKingdomObservations,
 )
 from experiments.schema.prior import (
+    BerlinPrior,
     BowenPrior,
     CityPrior,
     NewZealandPrior,
@@ -92,24 +96,26 @@ from experiments.schema.transport import (
     Precision,
     RegionResponses,
     Scheme,
+    TaggedTracers,
     Transport,
 )
 from transport.errors import TanhengError
 
 __all__ = [
-    "AnalysisMeteorology", "AnalyticSolver", "ArlMeteorology", "BasinMeteorology", "BowenBasinCase", "BowenDate",
-    "BowenPrior", "BowenSoundings", "Case", "CellsAndBoundary", "Check", "CityCase", "CityControl",
-    "CityObservations", "CityPrior", "Config", "Control", "Covariance", "DiagonalCovariance", "DrawingSolver",
-    "EcmwfMeteorology", "Eigenpairs", "EnsembleSolver", "Era5ModelMeteorology", "Era5PressureMeteorology",
-    "Era5UtmMeteorology", "EsMdaSolver", "EulerianTransport", "ExponentialCovariance", "FileMeteorology",
-    "GeostatisticalSolver", "GriddedSensitivities", "Hyperparameters", "Invert", "LIMITED", "LetkfSolver",
-    "LogNormalSolver", "Meteorology", "MixingScheme", "NODES", "Network", "NewZealandCase",
-    "NewZealandObservations", "NewZealandPrior", "NoControl", "NoCovariance", "NoMeteorology", "NoObservations",
-    "NoPrior", "NoSolver", "Observations", "Ocean", "Osse", "Overpass", "Pattern", "PlumeCase", "PointSource",
-    "Precision", "Preview", "Prior", "Products", "RegionResponses", "RegionWeeks", "RegionsAndBoundary",
-    "SamplingSolver", "Scheme", "SequentialSolver", "Simulate", "Solver", "Space", "Task", "Tower", "Transport",
-    "TransportSolver", "TruncatedSolver", "UnitedKingdomCase", "UnitedKingdomObservations", "UnitedKingdomPrior",
-    "VariationalSolver", "WrfMeteorology", "expect", "register", "require_chosen", "typed",
+    "AnalysisMeteorology", "AnalyticSolver", "ArlMeteorology", "BasinMeteorology", "BerlinCase", "BerlinControl",
+    "BerlinPrior", "BowenBasinCase", "BowenDate", "BowenPrior", "BowenSoundings", "Case", "CellsAndBoundary",
+    "Check", "CityCase", "CityControl", "CityObservations", "CityPrior", "Co2mObservations", "Config", "Control",
+    "Covariance", "DiagonalCovariance", "DrawingSolver", "EcmwfMeteorology", "Eigenpairs", "EnsembleSolver",
+    "Era5ModelMeteorology", "Era5PressureMeteorology", "Era5UtmMeteorology", "EsMdaSolver", "EulerianTransport",
+    "ExponentialCovariance", "FileMeteorology", "GeostatisticalSolver", "GriddedSensitivities", "Hyperparameters",
+    "Invert", "LIMITED", "LetkfSolver", "LogNormalSolver", "Meteorology", "MixingScheme", "NODES", "Network",
+    "NewZealandCase", "NewZealandObservations", "NewZealandPrior", "NoControl", "NoCovariance", "NoMeteorology",
+    "NoObservations", "NoPrior", "NoSolver", "Observations", "Ocean", "Osse", "Overpass", "Pattern", "PlumeCase",
+    "PointSource", "Precision", "Preview", "Prior", "Products", "RegionResponses", "RegionWeeks",
+    "RegionsAndBoundary", "SamplingSolver", "Scheme", "SequentialSolver", "Simulate", "Solver", "Space",
+    "TaggedTracers", "Task", "Tower", "Transport", "TransportSolver", "TruncatedSolver", "UnitedKingdomCase",
+    "UnitedKingdomObservations", "UnitedKingdomPrior", "VariationalSolver", "WrfMeteorology", "expect", "register",
+    "require_chosen", "typed",
 ]  # fmt: skip
 
 
@@ -149,6 +155,7 @@ NODES: dict[str, dict[str, type]] = {
         "nz_co2": NewZealandCase,
         "uk_ch4": UnitedKingdomCase,
         "bowen_basin": BowenBasinCase,
+        "berlin": BerlinCase,
         "plume": PlumeCase,
     },
     "meteorology": {
@@ -165,6 +172,7 @@ NODES: dict[str, dict[str, type]] = {
         "eulerian": EulerianTransport,
         "region_responses": RegionResponses,
         "gridded_sensitivities": GriddedSensitivities,
+        "tagged_tracers": TaggedTracers,
     },
     "observations": {
         "none": NoObservations,
@@ -172,6 +180,7 @@ NODES: dict[str, dict[str, type]] = {
         "nz_co2": NewZealandObservations,
         "uk_ch4": UnitedKingdomObservations,
         "bowen_basin": BowenSoundings,
+        "co2m": Co2mObservations,
     },
     "prior": {
         "none": NoPrior,
@@ -179,6 +188,7 @@ NODES: dict[str, dict[str, type]] = {
         "nz_co2": NewZealandPrior,
         "uk_ch4": UnitedKingdomPrior,
         "bowen_basin": BowenPrior,
+        "berlin": BerlinPrior,
     },
     "control": {
         "none": NoControl,
@@ -186,6 +196,7 @@ NODES: dict[str, dict[str, type]] = {
         "region_weeks": RegionWeeks,
         "cells_and_boundary": CellsAndBoundary,
         "regions_and_boundary": RegionsAndBoundary,
+        "berlin": BerlinControl,
     },
     "covariance": {"none": NoCovariance, "diagonal": DiagonalCovariance, "exponential": ExponentialCovariance},
     "solver": {

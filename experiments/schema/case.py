@@ -50,6 +50,11 @@ class UnitedKingdomCase(Case):
     """ACRG test case: CH4, March 2014, 68 × 78 cells."""
 
 
+@dataclass
+class BerlinCase(Case):
+    """SMARTCARB: Berlin, 23 April 2015, one overpass of a synthetic CO2M."""
+
+
 class BowenDate(enum.Enum):
     """Days for which the data set holds weather, prior and soundings."""
 

@@ -67,3 +67,16 @@ class RegionsAndBoundary(Control):
     def __post_init__(self):
         require(4 <= self.regions <= 5000, "control.regions", self.regions, "4…5000")
         positive(self, "control", "sigma_cell", "sigma_boundary")
+
+
+@dataclass
+class BerlinControl(Control):
+    """Emission of each three hours, factors of all other tracers, background offset and gradient (per 100 km)."""
+
+    correlation_h: float = 3.0
+    sigma_others: float = 0.3
+    sigma_offset_ppm: float = 1.0
+    sigma_gradient_ppm: float = 0.3
+
+    def __post_init__(self):
+        positive(self, "control", *(f.name for f in dataclasses.fields(self)))

@@ -106,3 +106,16 @@ class BowenSoundings(Observations):
 
     def __post_init__(self):
         require(0 <= self.qa_minimum <= 1, "observations.qa_minimum", self.qa_minimum, "0…1")
+
+
+@dataclass
+class Co2mObservations(Observations):
+    """Synthetic CO2M columns around the city; `noise_scale` multiplies the stated noise of the file."""
+
+    radius_km: float = 120.0
+    cloud_maximum: float = 0.01
+    noise_scale: float = 0.5
+
+    def __post_init__(self):
+        positive(self, "observations", "radius_km", "noise_scale")
+        require(0 <= self.cloud_maximum <= 1, "observations.cloud_maximum", self.cloud_maximum, "0…1")

@@ -85,3 +85,16 @@ class BowenPrior(Prior):
     def __post_init__(self):
         value = self.inflow_ppb
         require(value is None or 0 <= value <= 1e5, "prior.inflow_ppb", value, "0…100 000 ppb, or null")
+
+
+@dataclass
+class BerlinPrior(Prior):
+    """One emission for all hours; `mt_per_year: null` takes the annual mean of the simulation's inventory."""
+
+    mt_per_year: float | None = None
+    relative: float = 0.4
+
+    def __post_init__(self):
+        value = self.mt_per_year
+        require(value is None or value > 0, "prior.mt_per_year", value, "> 0 Mt/yr, or null")
+        positive(self, "prior", "relative")

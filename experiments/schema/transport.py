@@ -84,3 +84,8 @@ class RegionResponses(Transport):
 @dataclass
 class GriddedSensitivities(Transport):
     """NAME sensitivities per grid cell, read from the case's files."""
+
+
+@dataclass
+class TaggedTracers(Transport):
+    """Columns of tagged tracers, simulated elsewhere, from the case's files."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from experiments import schema
-from experiments.cases import Setup, bowen_basin, city, nz_co2, plume, uk_ch4
+from experiments.cases import Setup, berlin, bowen_basin, city, nz_co2, plume, uk_ch4
 from experiments.cases.simulation import Simulation
 from transport.errors import TanhengError
 
@@ -11,6 +11,7 @@ ASSEMBLE: dict[type[schema.Case], Callable[[schema.Config], Setup]] = {
     schema.CityCase: city.assemble,
     schema.NewZealandCase: nz_co2.assemble,
     schema.UnitedKingdomCase: uk_ch4.assemble,
+    schema.BerlinCase: berlin.assemble,
 }
 SIMULATE: dict[type[schema.Case], Callable[[schema.Config], Simulation]] = {
     schema.BowenBasinCase: bowen_basin.assemble,
