@@ -16,7 +16,6 @@ from experiments.summary import peak_memory_mib
 from transport.errors import TanhengError
 from transport.eulerian.budget import COUNTS, SIDES, Budget, counts
 from transport.eulerian.plan import largest_courant
-from transport.sampling import Sampler
 
 PPB = 1e3  # ppb per ppm
 
@@ -107,9 +106,7 @@ def simulate(setup: Simulation) -> Simulated:
     )
     modelled = None
     if setup.soundings is not None:
-        met = setup.transport.meteorology
-        sampler = Sampler(setup.soundings.receptors, setup.domain.grid, met.shape, met.interval)
-        modelled = PPB * np.asarray(sampler.mv(field), float) + setup.soundings.offset
+        modelled = np.asarray(setup.soundings.seen(field), float)
     other = None
     if setup.other is not None:
         air = np.asarray(setup.transport.meteorology.air, float)
@@ -134,7 +131,8 @@ def fit(run: Simulated) -> dict[str, Any] | None:
     soundings, modelled = run.setup.soundings, run.modelled
     if soundings is None or modelled is None:
         return None
-    observed, difference = soundings.values, modelled - soundings.values
+    observed = soundings.observations.values
+    difference = modelled - observed
     return {
         "n": int(observed.size),
         "dropped": soundings.dropped,

@@ -10,6 +10,7 @@ from experiments import schema
 from experiments.data import locate
 from experiments.progress import stage
 from experiments.schemes import dtype_of, mixing_of
+from inversion.observations.operator import Air
 from transport.errors import TanhengError
 from transport.grid import Grid
 from transport.interpolation import to_cells
@@ -41,6 +42,17 @@ class Domain:
     def times(self) -> np.ndarray:
         """(nt+1,) ends of the weather's intervals, before any split."""
         return self.prepared.times
+
+    def air(self, parts: int = 1) -> Air:
+        """What the instruments must know, on finer intervals; whoever samples the air needs the same parts."""
+        steps = np.round(self._seconds / parts * np.arange(parts * (len(self.times) - 1) + 1)).astype("timedelta64[s]")
+        repeated = (np.repeat(np.asarray(edges, float), parts, axis=0)
+                    for edges in (self.prepared.pressure_edges, self.prepared.columns.height_edges))  # fmt: skip
+        return Air(self.grid, self.times[0].astype("datetime64[s]") + steps, *repeated)
+
+    @property
+    def _seconds(self) -> float:
+        return float((self.times[1] - self.times[0]) / np.timedelta64(1, "s"))
 
     def split(self, parts: int) -> Meteorology:
         """The meteorology on finer intervals, in its own precision."""

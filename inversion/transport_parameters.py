@@ -117,7 +117,7 @@ class ScaledTransport(eqx.Module):
                                remedy="allow some prior standard deviations above one")  # fmt: skip
         # Courant numbers grow with the wind: steps for the fastest are stable for all, and H is smooth in p.
         planned = EulerianTransport(_blown(meteorology, jnp.asarray(fastest)), areas, **options)
-        planned._require_linear()
+        planned.require_linear()
         self.reference = eqx.tree_at(lambda t: t.meteorology, planned, meteorology)
         self.mixing, self.fastest = mixing, fastest
 

@@ -198,7 +198,7 @@ def assemble(config: schema.Config) -> Setup:
             ("factors: " + ", ".join(OTHERS), len(OTHERS), "1"),
             ("background offset", 1, "ppm"),
             ("background gradient east, north", 2, "ppm/100 km"),
-        ),  # fmt: skip
+        ),
         truth=truth,
         citations=CITATIONS,
         inputs={f"{SMARTCARB.name}/{f}": SMARTCARB.hash_of(f) for f in files},

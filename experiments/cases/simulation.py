@@ -8,9 +8,10 @@ import numpy as np
 
 from experiments.cases import Citation, Mark
 from experiments.weather import Domain
+from inversion.observations import Observations
+from inversion.observations.operator import Seen
 from transport.constants import SECONDS_PER_HOUR
 from transport.eulerian import EulerianTransport
-from transport.sampling import Receptor
 from transport.sources import Boundary, Sources
 
 KILOGRAMS_PER_TONNE = 1e3
@@ -22,25 +23,19 @@ class Soundings:
     """Columns that a satellite saw.
 
     Args:
-        instrument: who measured.
-        lon, lat: (m,) degrees.
-        times: (m,) datetime64[s], UTC.
-        values: (m,) in ppb.
-        receptors: m samples of the model.
-        offset: (m,) ppb that the product's own prior adds to the sampled model.
+        observations: in ppb.
+        seen: what the model has to reproduce.
         assumption: one sentence on what had to be assumed.
-        dropped: reason to number of soundings left out.
     """
 
-    instrument: str
-    lon: np.ndarray
-    lat: np.ndarray
-    times: np.ndarray
-    values: np.ndarray
-    receptors: tuple[Receptor, ...]
-    offset: np.ndarray
+    observations: Observations
+    seen: Seen
     assumption: str
-    dropped: dict[str, int]
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason to number of soundings left out."""
+        return {reason: count for step in self.observations.steps for reason, count in step.dropped}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ def _focus_map(run: Simulated) -> Figure:
     setup, frame = run.setup, frame_of(spec_of(run))
     t = run.focus()
     field = run.column[t] - run.background
-    soundings = setup.soundings
+    soundings = None if setup.soundings is None else setup.soundings.observations
     observed = None if soundings is None else soundings.values - run.background
     values = field.ravel() if observed is None else np.concatenate([field.ravel(), observed])
     scale = sequential(values, _label(run, "column")) if observed is None else symmetric(values, _label(run, "column"))
@@ -85,7 +85,7 @@ def _focus_map(run: Simulated) -> Figure:
         offset=f"{abs(setup.utc_offset):g}",
     )
     if soundings is not None:
-        text = TEXT["soundings"].format(count=len(soundings.values), inflow=number(run.background, -1))
+        text = TEXT["soundings"].format(count=len(soundings), inflow=number(run.background, -1))
         subtitle = f"{subtitle}. {text}"
     figure = style.sheet(setup, panels * (LEFT + width + RIGHT), FOOT + height, subtitle)
     ax = panel(figure, frame, field, scale, until, (LEFT, FOOT + BELOW, width))
@@ -93,7 +93,8 @@ def _focus_map(run: Simulated) -> Figure:
         x, y = frame.from_lonlat(soundings.lon, soundings.lat)
         ax.scatter(x, y, s=3, color=style.INK, linewidth=0, alpha=0.6, zorder=5)
         title = TEXT["observed_column"].format(
-            instrument=soundings.instrument, time=clock(run, np.sort(soundings.times)[len(soundings.times) // 2])
+            instrument=soundings.instruments[0],
+            time=clock(run, np.sort(soundings.start)[len(soundings) // 2]),
         )
         place = (2 * LEFT + width + RIGHT, FOOT + BELOW, width)
         other = panel(figure, frame, np.full(field.shape, np.nan), scale, title, place)

@@ -66,11 +66,12 @@ def _soundings(run: Simulated) -> dict:
     soundings = run.setup.soundings
     if soundings is None or run.modelled is None:
         return {}
+    o = soundings.observations
     return {
-        "sounding_time": ("sounding", soundings.times, {"standard_name": "time"}),
-        "sounding_lon": ("sounding", soundings.lon, {"standard_name": "longitude", "units": "degrees_east"}),
-        "sounding_lat": ("sounding", soundings.lat, {"standard_name": "latitude", "units": "degrees_north"}),
-        "sounding_observed": ("sounding", soundings.values, {"long_name": "observed column", "units": "1e-9"}),
+        "sounding_time": ("sounding", o.start, {"standard_name": "time"}),
+        "sounding_lon": ("sounding", o.lon, {"standard_name": "longitude", "units": "degrees_east"}),
+        "sounding_lat": ("sounding", o.lat, {"standard_name": "latitude", "units": "degrees_north"}),
+        "sounding_observed": ("sounding", o.values, {"long_name": "observed column", "units": "1e-9"}),
         "sounding_modelled": (
             "sounding", run.modelled, {"long_name": "modelled column with the kernel applied", "units": "1e-9"},
         ),

@@ -41,7 +41,7 @@ def _scatter(run: Simulated) -> Figure:
     assert soundings is not None
     assert modelled is not None
     assert numbers is not None
-    observed = soundings.values
+    observed = soundings.observations.values
     subtitle = TEXT["r"].format(
         r=number(numbers["correlation"], -2), bias=number(numbers["mean_difference"], -1),
         rms=number(numbers["rms_difference"], -1),

@@ -23,6 +23,7 @@ from experiments.schema.case import (
 )
 from experiments.schema.control import (
     BerlinControl,
+    BowenControl,
     CellsAndBoundary,
     CityControl,
     Control,
@@ -103,19 +104,19 @@ from transport.errors import TanhengError
 
 __all__ = [
     "AnalysisMeteorology", "AnalyticSolver", "ArlMeteorology", "BasinMeteorology", "BerlinCase", "BerlinControl",
-    "BerlinPrior", "BowenBasinCase", "BowenDate", "BowenPrior", "BowenSoundings", "Case", "CellsAndBoundary",
-    "Check", "CityCase", "CityControl", "CityObservations", "CityPrior", "Co2mObservations", "Config", "Control",
-    "Covariance", "DiagonalCovariance", "DrawingSolver", "EcmwfMeteorology", "Eigenpairs", "EnsembleSolver",
-    "Era5ModelMeteorology", "Era5PressureMeteorology", "Era5UtmMeteorology", "EsMdaSolver", "EulerianTransport",
-    "ExponentialCovariance", "FileMeteorology", "GeostatisticalSolver", "GriddedSensitivities", "Hyperparameters",
-    "Invert", "LIMITED", "LetkfSolver", "LogNormalSolver", "Meteorology", "MixingScheme", "NODES", "Network",
-    "NewZealandCase", "NewZealandObservations", "NewZealandPrior", "NoControl", "NoCovariance", "NoMeteorology",
-    "NoObservations", "NoPrior", "NoSolver", "Observations", "Ocean", "Osse", "Overpass", "Pattern", "PlumeCase",
-    "PointSource", "Precision", "Preview", "Prior", "Products", "RegionResponses", "RegionWeeks",
-    "RegionsAndBoundary", "SamplingSolver", "Scheme", "SequentialSolver", "Simulate", "Solver", "Space",
-    "TaggedTracers", "Task", "Tower", "Transport", "TransportSolver", "TruncatedSolver", "UnitedKingdomCase",
-    "UnitedKingdomObservations", "UnitedKingdomPrior", "VariationalSolver", "WrfMeteorology", "expect", "register",
-    "require_chosen", "typed",
+    "BerlinPrior", "BowenBasinCase", "BowenControl", "BowenDate", "BowenPrior", "BowenSoundings", "Case",
+    "CellsAndBoundary", "Check", "CityCase", "CityControl", "CityObservations", "CityPrior", "Co2mObservations",
+    "Config", "Control", "Covariance", "DiagonalCovariance", "DrawingSolver", "EcmwfMeteorology", "Eigenpairs",
+    "EnsembleSolver", "Era5ModelMeteorology", "Era5PressureMeteorology", "Era5UtmMeteorology", "EsMdaSolver",
+    "EulerianTransport", "ExponentialCovariance", "FileMeteorology", "GeostatisticalSolver", "GriddedSensitivities",
+    "Hyperparameters", "Invert", "LIMITED", "LetkfSolver", "LogNormalSolver", "Meteorology", "MixingScheme",
+    "NODES", "Network", "NewZealandCase", "NewZealandObservations", "NewZealandPrior", "NoControl", "NoCovariance",
+    "NoMeteorology", "NoObservations", "NoPrior", "NoSolver", "Observations", "Ocean", "Osse", "Overpass",
+    "Pattern", "PlumeCase", "PointSource", "Precision", "Preview", "Prior", "Products", "RegionResponses",
+    "RegionWeeks", "RegionsAndBoundary", "SamplingSolver", "Scheme", "SequentialSolver", "Simulate", "Solver",
+    "Space", "TaggedTracers", "Task", "Tower", "Transport", "TransportSolver", "TruncatedSolver",
+    "UnitedKingdomCase", "UnitedKingdomObservations", "UnitedKingdomPrior", "VariationalSolver", "WrfMeteorology",
+    "expect", "register", "require_chosen", "typed",
 ]  # fmt: skip
 
 
@@ -197,6 +198,7 @@ NODES: dict[str, dict[str, type]] = {
         "cells_and_boundary": CellsAndBoundary,
         "regions_and_boundary": RegionsAndBoundary,
         "berlin": BerlinControl,
+        "bowen_basin": BowenControl,
     },
     "covariance": {"none": NoCovariance, "diagonal": DiagonalCovariance, "exponential": ExponentialCovariance},
     "solver": {

@@ -80,3 +80,17 @@ class BerlinControl(Control):
 
     def __post_init__(self):
         positive(self, "control", *(f.name for f in dataclasses.fields(self)))
+
+
+@dataclass
+class BowenControl(Control):
+    """Scaling of the coal field per cell and of all other sectors together; background, its gradient, albedo bias."""
+
+    sigma_cell: float = 1.0
+    sigma_others: float = 0.5
+    sigma_offset_ppb: float = 20.0
+    sigma_gradient_ppb: float = 10.0
+    sigma_albedo_ppb: float = 5.0
+
+    def __post_init__(self):
+        positive(self, "control", *(f.name for f in dataclasses.fields(self)))

@@ -100,11 +100,14 @@ class NoObservations(Observations):
 
 @dataclass
 class BowenSoundings(Observations):
-    """TROPOMI XCH4 of the day; `uncertainty_ppb` is not part of the data (the file holds a constant 20 ppb)."""
+    """TROPOMI XCH4 of the day; its errors are not part of the data (the file holds a constant 20 ppb)."""
 
     qa_minimum: float = 0.5
+    retrieval_noise_ppb: float = 5.0
+    transport_ppb: float = 2.0
 
     def __post_init__(self):
+        positive(self, "observations", "retrieval_noise_ppb", "transport_ppb")
         require(0 <= self.qa_minimum <= 1, "observations.qa_minimum", self.qa_minimum, "0…1")
 
 

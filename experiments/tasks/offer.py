@@ -12,16 +12,16 @@ ASSEMBLE: dict[type[schema.Case], Callable[[schema.Config], Setup]] = {
     schema.NewZealandCase: nz_co2.assemble,
     schema.UnitedKingdomCase: uk_ch4.assemble,
     schema.BerlinCase: berlin.assemble,
+    schema.BowenBasinCase: bowen_basin.assemble,
 }
 SIMULATE: dict[type[schema.Case], Callable[[schema.Config], Simulation]] = {
-    schema.BowenBasinCase: bowen_basin.assemble,
+    schema.BowenBasinCase: bowen_basin.simulate,
     schema.PlumeCase: plume.assemble,
 }
 # Tasks that ask for an inverse problem.
 INVERSE = ("invert", "osse", "network", "preview", "hyperparameters")
 # What else a user has to know when a case does not offer a task.
 _WHY_NOT: dict[tuple[str, str], str] = {
-    ("bowen_basin", "invert"): "its inversion is not part of this version",
     ("plume", "invert"): "it has no observations",
     ("city", "simulate"): "its inversion writes the modelled prior and posterior already",
 }

@@ -104,6 +104,23 @@ def within(observations: Observations, air: Air) -> Observations:
     return o.drop("within the model", {"outside the grid": outside, "outside the window": late})
 
 
+def on_model_ground(observations: Observations, air: Air) -> Observations:
+    """Columns whose product states no surface pressure, stretched to stand on the model's ground.
+
+    Args:
+        observations: with columns, within the model.
+        air: of the model.
+    """
+    v = observations.vertical
+    assert v is not None
+    start, end = air.window(observations)
+    edges = air.profile(air.pressure_edges, *air.place(observations.lon, observations.lat), 0.5 * (start + end))
+    pressure = v.pressure * (edges[:, :1] / v.pressure[:, :1])
+    step = Step("layers put on the model's ground: the product states no surface pressure", len(observations))
+    vertical = dataclasses.replace(v, pressure=pressure)
+    return observations.replace(vertical=vertical, steps=(*observations.steps, step))
+
+
 def substitute_prior(observations: Observations, profile, name: str) -> Observations:
     """An a-priori profile for columns whose product has none, named by the user.
 
@@ -212,7 +229,7 @@ def _require_sampled(o: Observations) -> None:
     points = np.isin(o.kinds, ("tower", "flask", "aircraft", "ship", "path"))
     none = np.full(len(o), False)
     far = none if o.ends is None else np.isfinite(o.ends).all(axis=1)
-    lacks = {
+    lacks: dict[str, np.ndarray] = {
         "is not sampled from air": ~(column | points),
         "has no place": ~(np.isfinite(o.lon) & np.isfinite(o.lat)),
         "is an inlet without a height above ground": points & ~np.isfinite(o.height),

@@ -8,14 +8,17 @@ from pathlib import Path
 import h5py
 import jax.numpy as jnp
 import numpy as np
+import pyproj
 import pytest
+from scipy.interpolate import RegularGridInterpolator
 
 from experiments import simulated
-from experiments.cases import bowen_basin as case
+from experiments.cases.bowen_basin import cmaq, files, forward, inventory
+from experiments.cases.simulation import OtherModel
 from experiments.schemes import scheme_of
 from transport.errors import TanhengError
 
-SHORT = ("experiment=bowen_basin", "meteorology.end=2022-12-07T05:00")
+SHORT = ("experiment=bowen_basin_forward", "meteorology.end=2022-12-07T05:00")
 
 
 def path(name: str) -> Path:
@@ -25,7 +28,7 @@ def path(name: str) -> Path:
 @pytest.fixture(scope="module")
 def setup(bowen_basin, compose):
     """Five hours, the overpass at 03:44 UTC among them."""
-    return case.assemble(compose(*SHORT))
+    return forward.assemble(compose(*SHORT))
 
 
 @pytest.fixture(scope="module")
@@ -64,22 +67,22 @@ def test_the_prior_lies_where_its_file_says(setup):
 def test_cells_that_are_not_ours_are_refused(setup, compose):
     grid = setup.domain.grid
     lon, lat = grid.lonlat(*np.meshgrid(grid.x[2:6], grid.y[3:5]))
-    assert case.window_of(lon, lat, grid, "it") == (slice(3, 5), slice(2, 6))
+    assert inventory.window_of(lon, lat, grid, "it") == (slice(3, 5), slice(2, 6))
     for shift in (0.002, 0.05):
         with pytest.raises(TanhengError, match="the cells of it are not cells"):
-            case.window_of(lon + shift, lat, grid, "it")
+            inventory.window_of(lon + shift, lat, grid, "it")
     with pytest.raises(TanhengError, match="the cells of the prior are not cells"):
-        case.assemble(compose(*SHORT, "meteorology.rim=3"))
+        forward.assemble(compose(*SHORT, "meteorology.rim=3"))
 
 
 def test_a_prior_in_another_unit_or_with_gaps_is_refused(setup, monkeypatch):
-    files = case._open("case_2022-12-07/prior/prior-emissions.nc", ("ch4_total",), decode_times=False)
+    original = files.open_file("case_2022-12-07/prior/prior-emissions.nc", ("ch4_total",), decode_times=False)
 
     def altered(change):
-        data = files.copy(deep=True)
+        data = original.copy(deep=True)
         change(data)
-        monkeypatch.setattr(case, "_open", lambda *_, **__: data)
-        return lambda: case.read_inventory("x", setup.domain.grid)
+        monkeypatch.setattr(files, "open_file", lambda *_, **__: data)
+        return lambda: inventory.read_inventory("x", setup.domain.grid)
 
     with pytest.raises(TanhengError, match="wrong unit"):
         altered(lambda d: d.ch4_sector_waste.attrs.update(units="g/m2/s"))()
@@ -93,34 +96,35 @@ def test_the_soundings_are_those_of_the_file(setup):
     with h5py.File(path("case_2022-12-07/obs/test_obs_2022-12-07.nc")) as data:
         values = data["xch4"][()]  # type: ignore[index]
     s = setup.soundings
-    assert len(s.values) == 165 and sum(s.dropped.values()) == 0
-    np.testing.assert_array_equal(s.values, values)
-    assert str(s.times.min()) == "2022-12-07T03:44:25"
-    # 03:44:25 is 13465 s after midnight; the sample is taken within five minutes of it.
-    first = s.receptors[int(np.argmin(s.times))]
-    assert (first.start, first.end) == (13165.0, 13765.0)
+    o = s.observations
+    assert len(o) == 165 and sum(s.dropped.values()) == 0
+    np.testing.assert_array_equal(o.values, values)
+    assert str(o.start.min())[:19] == "2022-12-07T03:44:25"
+    # 03:44:25 is 13465 s after midnight; the sample is taken within five minutes of it, in the fourth hour.
+    first = int(np.argmin(o.start))
+    assert [a[first] for a in setup.domain.air().window(o)] == [13165.0, 13765.0]
+    assert s.seen.operator.intervals[first, 0] == 3
     assert setup.inflow == pytest.approx(np.median(values) / 1e3, rel=1e-12)
 
 
 def test_the_weights_of_a_sounding_by_hand(setup):
-    """Σ over product layers of h a times the share of each that lies in a model layer, layer by layer."""
+    """Σ over product layers of h a times the share of each that lies in a model layer; pressure between four cells."""
     with h5py.File(path("case_2022-12-07/obs/test_obs_2022-12-07.nc")) as data:
         kernel = data["column_averaging_kernel"][7][::-1]  # type: ignore[index]
         lon, lat = data["longitude"][7], data["latitude"][7]  # type: ignore[index]
     assert kernel[0] > 1.0 > kernel[-1]  # sensitive at the ground, less so at the top
     grid = setup.domain.grid
-    centres = grid.lonlat(*np.meshgrid(grid.x, grid.y))
-    row, column = np.unravel_index(
-        np.hypot((centres[0] - lon) * np.cos(np.deg2rad(lat)), centres[1] - lat).argmin(), grid.shape
-    )
-    p = setup.domain.prepared.pressure_edges[3, :, row, column].astype(float)
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True).transform(lon, lat)
+    edges = np.moveaxis(setup.domain.prepared.pressure_edges[3].astype(float), 0, -1)
+    p = RegularGridInterpolator((grid.y, grid.x), edges)([[y, x]])[0]
     expected = np.zeros(len(p) - 1)
     for i in range(12):
         bottom, top = p[0] * (1 - i / 12), p[0] * (1 - (i + 1) / 12)
         for k in range(len(p) - 1):
             expected[k] += kernel[i] / 12 * max(min(p[k], bottom) - max(p[k + 1], top), 0.0) / (bottom - top)
-    np.testing.assert_allclose(setup.soundings.receptors[7].levels, expected, rtol=1e-12)
-    assert setup.soundings.offset[7] == pytest.approx(1e3 * setup.inflow * (1 - expected.sum()))
+    seen = setup.soundings.seen
+    np.testing.assert_allclose(seen.operator.levels[7], 1e3 * expected, rtol=1e-9)
+    assert seen.offset[7] == pytest.approx(1e3 * setup.inflow * (1 - expected.sum()))
 
 
 def test_air_of_the_inflow_is_seen_as_the_inflow(setup):
@@ -151,14 +155,14 @@ def test_the_comparison_uses_the_template(setup):
     name, rows = "case_2022-12-07/templates/conc_template.nc", slice(1, 11)
     rng = np.random.default_rng(3)
     air = rng.uniform(1.0, 2.0, (24, 32, 12, 12))
-    other = case.cmaq_columns(name, air, rows, rows)
+    other = cmaq.cmaq_columns(name, air, rows, rows)
     with h5py.File(path(name)) as data:
         profile = 0.5 * (data["CH4"][6, :, 2, 4] + data["CH4"][7, :, 2, 4])  # type: ignore[index]
     weights = air[6, :, 3, 5]
     assert other.column.shape == (24, 10, 10)
     assert other.column[6, 2, 4] == pytest.approx(1e3 * (weights @ profile) / weights.sum(), rel=1e-6)
     with pytest.raises(TanhengError, match="another shape than the run"):
-        case.cmaq_columns(name, air[:5], rows, rows)
+        cmaq.cmaq_columns(name, air[:5], rows, rows)
     assert setup.other is None  # five hours are not the template's day
 
 
@@ -167,7 +171,7 @@ def test_correlation_and_enhancement_by_hand(run):
     assert simulated.correlation(a, b) == pytest.approx(np.corrcoef(a, b)[0, 1])
     assert np.isnan(simulated.correlation(a, np.ones(3)))
     theirs = np.random.default_rng(0).uniform(1750, 1760, (5, 10, 10))
-    other = case.OtherModel("m", theirs, slice(1, 11), slice(1, 11), "c")
+    other = OtherModel("m", theirs, slice(1, 11), slice(1, 11), "c")
     numbers = simulated.compare(dataclasses.replace(run, other=other))
     ours = run.column[:, 1:11, 1:11] - 1e3 * run.setup.inflow
     assert numbers is not None
@@ -177,16 +181,16 @@ def test_correlation_and_enhancement_by_hand(run):
 
 
 def test_july_is_refused_unless_asked_for(bowen_basin, compose):
-    options = ("experiment=bowen_basin", "case.date=july")
+    options = ("experiment=bowen_basin_forward", "case.date=july")
     with pytest.raises(TanhengError, match="not credible"):
-        case.assemble(compose(*options))
-    allowed = case.assemble(compose(*options, "prior.allow_not_credible=true"))
+        forward.assemble(compose(*options))
+    allowed = forward.assemble(compose(*options, "prior.allow_not_credible=true"))
     assert any("NOT CREDIBLE" in note for note in allowed.notes)
     assert sum(v for _, v in allowed.emissions) == pytest.approx(144.85, abs=0.01)
     s = allowed.soundings
-    assert s is not None and len(s.values) + sum(s.dropped.values()) == 1575
+    assert s is not None and len(s.observations) + sum(s.dropped.values()) == 1575
     # The README counts 73 soundings over the 9 × 9 cells of the file; the rim of one cell is left out here.
-    assert 0 < len(s.values) < 73 and s.dropped["outside the grid"] == 1575 - len(s.values)
+    assert 0 < len(s.observations) < 73 and s.dropped["outside the grid"] == 1575 - len(s.observations)
     assert allowed.other is None
 
 
@@ -198,24 +202,24 @@ def test_july_is_refused_unless_asked_for(bowen_basin, compose):
         (["prior=none"], "case bowen_basin cannot use this prior"),
         (["observations=city"], "case bowen_basin cannot use this observations"),
         (["transport=region_responses"], "case bowen_basin cannot use this transport"),
-        (["meteorology.start=2022-12-07T12:00", "meteorology.end=2022-12-07T14:00"], "no sounding can be used"),
+        (["meteorology.start=2022-12-07T12:00", "meteorology.end=2022-12-07T14:00"], "no observation is left"),
         (["meteorology.files=[nowhere.nc]"], "a file is not at hand"),
         (["meteorology.layers=99"], "number of layers out of range"),
     ],
 )
 def test_options_that_do_not_fit(bowen_basin, compose, overrides, what):
     with pytest.raises(TanhengError, match=what):
-        case.assemble(compose(*SHORT, *overrides))
+        forward.assemble(compose(*SHORT, *overrides))
 
 
 def test_a_stated_inflow_is_taken(bowen_basin, compose):
-    setup = case.assemble(compose(*SHORT, "prior.inflow_ppb=1800", "observations=none", "transport.scheme=upwind"))
+    setup = forward.assemble(compose(*SHORT, "prior.inflow_ppb=1800", "observations=none", "transport.scheme=upwind"))
     assert setup.inflow == pytest.approx(1.8) and setup.soundings is None and "1800.0 ppb" in setup.notes[0]
     assert type(setup.transport.scheme) is type(scheme_of(compose(*SHORT, "transport.scheme=upwind").transport))
 
 
 def test_single_precision_and_split(bowen_basin, compose):
-    setup = case.assemble(
+    setup = forward.assemble(
         compose(*SHORT, "transport.precision=single", "transport.split=4", "observations.qa_minimum=1")
     )
     assert setup.transport.meteorology.shape[0] == 20 and setup.transport.meteorology.air.dtype == jnp.float32

@@ -18,13 +18,15 @@ from experiments.products.scatter import draw_comparisons
 from experiments.report.simulation import write_report
 from experiments.tasks.offer import require_offered
 from experiments.weather import Domain
+from inversion.observations import Observations, Step
+from inversion.observations.operator import Seen
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
 from transport.eulerian.schemes.ppm_limited import PPMLimited
 from transport.grid import Grid
 from transport.mixing.k_profile import Constant
 from transport.prepare import prepare
-from transport.sampling import Receptor
+from transport.sampling import Receptor, Sampler
 from transport.weather import Surface, Weather
 
 HOURS, NZ, NY, NX = 8, 4, 5, 7
@@ -51,11 +53,15 @@ def box(**options) -> Simulation:
     T = EulerianTransport(prepared.meteorology, grid.areas, **options)
     surface = np.zeros(grid.shape)
     surface[2, 3] = FLUX
-    receptor = Receptor(3.5e4, 2.5e4, 3600.0, 7200.0, np.full(NZ, 0.2))
-    soundings = Soundings(
-        "TROPOMI", np.array([148.35]), np.array([-22.77]), np.array(["2024-03-01T01:30:00"], "datetime64[s]"),
-        np.array([1905.0]), (receptor,), np.array([0.2 * 1e3 * INFLOW]), "nothing", {"outside the grid": 2},
+    receptor = Receptor(3.5e4, 2.5e4, 3600.0, 7200.0, np.full(NZ, 0.2 * 1e3))
+    met, when = prepared.meteorology, np.array(["2024-03-01T01:30:00"], "datetime64[s]")
+    observed = Observations(
+        values=np.array([1905.0]), start=when, end=when, groups=np.array(["TROPOMI"]), kinds=np.array(["column"]),
+        unit="ppb", components=(), lon=np.array([148.35]), lat=np.array([-22.77]), instruments=np.array(["TROPOMI"]),
+        steps=(Step("within the model", 1, (("outside the grid", 2),)),),
     )  # fmt: skip
+    seen = Seen(Sampler([receptor], grid, met.shape, met.interval), np.array([0.2 * 1e3 * INFLOW]))
+    soundings = Soundings(observed, seen, "nothing")
     return Simulation(
         "box", "CH4 in a box", "", "CH4", 16.0425e-3, "ppb", Domain(grid, prepared, "a box", {}), T,
         steady(T, surface, INFLOW), (("all", 1.0),), INFLOW, (Mark(148.3, -22.8, "here", "point source"),), 10.0,
@@ -185,7 +191,7 @@ def test_a_limited_scheme_is_checked_without_adjoint():
     ("overrides", "what", "names"),
     [
         (["experiment=managua", "task=invert"], "not offered by case plume", "task=simulate or task=check"),
-        (["experiment=bowen_basin", "task=invert"], "not offered by case bowen_basin", "not part of this"),
+        (["experiment=matimba", "task=invert"], "not offered by case plume", "it has no observations"),
         (["experiment=nz_co2", "task=simulate"], "not offered by case nz_co2", "task=invert or task=osse"),
         (["task=simulate"], "not offered by case city", "task=invert or task=osse"),
     ],
@@ -196,6 +202,9 @@ def test_a_task_that_a_case_does_not_offer(compose, overrides, what, names):
     assert what in str(error.value) and names in str(error.value)
 
 
+INVERTED = ("berlin", "bowen_basin", "city_osse", "city_transport", "nz_co2", "uk_ch4")
+
+
 def test_every_experiment_can_do_its_own_task(compose):
     from experiments.catalogue import options
 
@@ -204,7 +213,7 @@ def test_every_experiment_can_do_its_own_task(compose):
         require_offered(config)
         assert isinstance(
             config.task,
-            schema.Simulate if name not in ("city_osse", "city_transport", "nz_co2", "uk_ch4") else schema.Invert,
+            schema.Invert if name in INVERTED else schema.Simulate,
         )
 
 

@@ -186,7 +186,7 @@ class EulerianTransport(AbstractMap):
             shed: transpose of `see` for one vector.
             active: (nt,) whether an interval holds a non-zero cotangent.
         """
-        self._require_linear()
+        self.require_linear()
         batch = jax.tree.leaves(vectors)[0].shape[0]
         last = jnp.max(jnp.where(active, jnp.arange(1, active.size + 1), 0))
         over_batch = _one_by_one if jax.default_backend() == "cpu" else jax.vmap
@@ -246,7 +246,12 @@ class EulerianTransport(AbstractMap):
         (mu, source, outer), _ = jax.lax.scan(inner, start, numbers, reverse=True)
         return mu + 0.5 * mean / step.air_at(0, jnp.zeros((), mu.dtype)), source, outer
 
-    def _require_linear(self) -> None:
+    def require_linear(self) -> None:
+        """Refuse a limited scheme.
+
+        Raises:
+            TanhengError: the scheme follows the field, so that there is no transpose.
+        """
         if not self.is_linear:
             raise TanhengError(
                 f"{type(self.scheme).__name__} has no transpose",
@@ -263,7 +268,7 @@ class EulerianTransport(AbstractMap):
     @eqx.filter_jit
     def mv_transposed(self, vector: Float[Array, "nt nz ny nx"]) -> Sources:
         """Tᵀ v."""
-        self._require_linear()
+        self.require_linear()
         return apply_registered(self, vector, transposed=True)
 
     def transpose(self) -> Transpose:
