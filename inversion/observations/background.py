@@ -182,7 +182,8 @@ def differential(
     """Columns of a site less those of another at the same time.
 
     ΔX = X₁ − X₂:  errors of their own add in squares, those of one group in both subtract, |s₁ − s₂|: the offset of a
-    scale is gone, and a bias that both instruments have alike. The operator is that of the mean kernel for the
+    scale is gone, and a bias that both instruments have alike. Differences with the same upwind value share its error. The
+    operator is that of the mean kernel for the
     difference of two profiles, ΔX = Σ h a (x₁ − x₂), and the upwind place is in extra "upwind_lon", "upwind_lat".
 
     Args:
@@ -215,13 +216,26 @@ def differential(
     pairs = np.stack([near, partner[near]], axis=1).ravel()
     plan = Plan(pairs, np.repeat(np.arange(near.size), 2), np.tile([1.0, -1.0], near.size))
     kept = o.drop("differential columns", dropped)
+    causes = _named(o, np.bincount(pairs, minlength=len(o)) > 1)
     mine, other = o.groups[near], partner[near]
     return kept.replace(
-        values=plan.sum(o.values), components=components(plan, o.components),
+        values=plan.sum(o.values), components=components(plan, causes),
         groups=np.array([f"{a} − {b}" for a, b in zip(mine, o.groups[other], strict=True)]),
         vertical=_difference(plan, o.vertical, tolerance, kernels),
         extra={**kept.extra, "upwind_lon": o.lon[other], "upwind_lat": o.lat[other]},
     )  # fmt: skip
+
+
+def _named(o: Observations, several: np.ndarray) -> tuple[Component, ...]:
+    """Own errors of values that enter several differences, as errors that these share."""
+    if not several.any():
+        return o.components
+    names = np.full(len(o), "", dtype=object)
+    times = o.middle[several].astype("datetime64[s]")
+    names[several] = [f"{group} {time}" for group, time in zip(o.groups[several], times, strict=True)]
+    return tuple(
+        Component(c.cause, c.sigma, np.where(c.groups == "", names.astype(str), c.groups)) for c in o.components
+    )
 
 
 def _difference(plan: Plan, vertical: Vertical | None, tolerance: float, kernels: float) -> Vertical | None:

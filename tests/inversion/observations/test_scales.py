@@ -37,7 +37,8 @@ NATIONAL = Conversion("NIM primary 2022", "WMO CO2 X2019", "CO2", 1.0002, -0.05,
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("NOAA 2004A CH4", "WMO CH4 X2004A"), ("WMO CH4 X2004A", "WMO CH4 X2004A"), ("WMO-CH4-X2004A", "WMO CH4 X2004A"),
+        ("NOAA 2004A CH4", "WMO CH4 X2004A"), ("WMO CH4 X2004A", "WMO CH4 X2004A"),
+        ("WMO-CH4-X2004A", "WMO CH4 X2004A"),
         ("WMO_X2007", "WMO CO2 X2007"), ("CO2_X2019", "WMO CO2 X2019"), ("WMO CO2 X2019", "WMO CO2 X2019"),
         ("NOAA04", "WMO CH4 X2004"), ("WMO CH4 X2004", "WMO CH4 X2004"), ("TU1987", "TU-87"), ("Tohoku", "TU-87"),
         ("csiro-1994", "CSIRO-94"), ("CMDL83", "CMDL83"), ("  NIM  primary 2022", "NIM primary 2022"), ("", ""),
@@ -137,7 +138,11 @@ def test_constraints_are_left_alone():
 
 @pytest.mark.parametrize(
     ("scales", "species", "what"),
-    [(["", "X2007"], "CO2", "unknown"), (["Scripps X12", "X2007"], "CO2", "Scripps X12"), (["X2007"] * 2, "CH4", "X2007")],
+    [
+        (["", "X2007"], "CO2", "unknown"),
+        (["Scripps X12", "X2007"], "CO2", "Scripps X12"),
+        (["X2007"] * 2, "CH4", "X2007"),
+    ],
 )
 def test_unknown_scales_are_refused(scales, species, what):
     with pytest.raises(TanhengError, match=what) as error:
@@ -151,8 +156,8 @@ def test_what_is_there_already_is_said_so():
 
 
 def test_a_conversion_of_ones_own_replaces_a_known_one(tmp_path):
-    own = {"source": "TU-87", "target": "NOAA 2004A CH4", "species": "CH4", "slope": 1.0003, "offset": 0, "u_slope": 1e-4,
-           "u_offset": 0.0, "unit": "ppb", "reference": "our comparison"}  # fmt: skip
+    own = {"source": "TU-87", "target": "NOAA 2004A CH4", "species": "CH4", "slope": 1.0003, "offset": 0,
+           "u_slope": 1e-4, "u_offset": 0.0, "unit": "ppb", "reference": "our comparison"}  # fmt: skip
     file = tmp_path / "scales.yaml"
     file.write_text(yaml.safe_dump([own]))
     o = made([2000.0], ["TU-87"], "CH4", "ppb")
@@ -194,7 +199,7 @@ def mutated(good, rng):
 
 
 def test_fuzz_conversions():
-    tally = {"refused": 0, "read": 0}
+    tally = {"refused": 0, "read": 0, "without remedy": 0}
     for i in range(200):
         bad = mutated(GOOD, np.random.default_rng(i))
         try:
@@ -202,10 +207,9 @@ def test_fuzz_conversions():
                 assert c.slope > 0 and min(c.u_slope, c.u_offset) >= 0 and np.isfinite([c.slope, c.offset]).all()
             tally["read"] += 1
         except TanhengError as error:
-            assert error.remedy, str(error)
-            tally["refused"] += 1
+            tally["refused" if error.remedy else "without remedy"] += 1
     print(tally)
-    assert tally["refused"] > 150
+    assert tally["refused"] > 150 and tally["without remedy"] == 0
 
 
 @pytest.mark.parametrize("text", ["a: [", "\x00", "- - -", "{", "&a [*a]", "!!python/object:os.system x"])
