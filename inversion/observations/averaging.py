@@ -23,7 +23,7 @@ _MEASURED = ("repeatability", "calibration", "scale conversion", "representative
 _HOURS = {"hour": 1.0, "day": 24.0, "week": 168.0}
 GRIDS = ("refuse", "nearest")
 # Degrees of freedom that the scatter pooled over all windows of a series counts for beside that of a window itself.
-POOLED = 4.0
+POOLED = 2.0
 HIGHEST = 0.99  # of a correlation that is estimated: beyond, a window holds no information about it
 
 
@@ -96,9 +96,9 @@ def mean(
 ) -> Observations:  # fmt: skip
     """Means per group, kind, inlet height and window; the windows of the values are united.
 
-    The scatter of the values beyond their stated errors becomes the component "representativeness", with
-    v = Σ (y − ȳ)² / (n (1 − 1/n_eff)) of the window, weighted with that of the whole series:
-    u² = max(v − mean σ², 0) / n_eff.
+    The scatter s of the values beyond their stated errors becomes the component "representativeness",
+    u² = max(s² − mean σ², 0) / n_eff, with s² of the window weighted with that of the whole series. It tends to s where
+    neighbours are alike: what varies more slowly than the window is signal, which models resolve, and not scatter.
 
     Args:
         observations: a set.
@@ -139,7 +139,7 @@ def mean(
     if scatter:
         known = [c for c in o.components if c.cause in _MEASURED]
         own = sum((np.where(c.groups == "", np.nan_to_num(c.sigma) ** 2, 0.0) for c in known), np.zeros(len(o)))
-        beyond = np.maximum(_variance(plan, deviation, n_eff, series) - plan.sum(own), 0.0)
+        beyond = np.maximum(_variance(plan, deviation, series) - plan.sum(own), 0.0)
         causes = (*causes, Component.independent("representativeness", np.sqrt(beyond / n_eff)))
     start, end = plan.reduce(np.minimum, o.start), plan.reduce(np.maximum, o.end)
     away = np.abs((o.middle[plan.rows] - (start + (end - start) / 2)[plan.targets]).astype(float))
@@ -204,7 +204,9 @@ def _effective(o, plan: Plan, lags: np.ndarray, series: np.ndarray, rho: float |
         rows = (own == one) & regular
         name = o.groups[plan.rows[np.flatnonzero(own == one)[0]]]
         try:
-            of_series[one] = autocorrelation(o.values[plan.rows[rows]], plan.targets[rows])
+            of_series[one] = autocorrelation(
+                _without_course(o.values[plan.rows[rows]], plan.targets[rows]), plan.targets[rows]
+            )
         except TanhengError as error:
             error.args = (f"{name}: {error}",)
             raise
@@ -214,12 +216,27 @@ def _effective(o, plan: Plan, lags: np.ndarray, series: np.ndarray, rho: float |
     return np.array(n_eff), rhos
 
 
-def _variance(plan: Plan, deviation: np.ndarray, n_eff: np.ndarray, series: np.ndarray) -> np.ndarray:
+def _variance(plan: Plan, deviation: np.ndarray, series: np.ndarray) -> np.ndarray:
     """(size,) variance of single values: of the window, with that of its series as POOLED degrees of freedom."""
     own, n = series[plan.first], plan.counts()
-    expected = n * (1.0 - 1.0 / n_eff)  # of the sum of squares, for variance one
-    total = np.bincount(own, deviation), np.bincount(own, expected)
-    pooled = np.divide(*total, out=np.zeros_like(total[0]), where=total[1] > 1e-9)[own]
-    degrees = n_eff - 1.0
-    alone = np.divide(deviation, expected, out=np.zeros(n.size), where=expected > 1e-9)
-    return (degrees * alone + POOLED * pooled) / (degrees + POOLED)
+    total = np.bincount(own, deviation), np.bincount(own, n - 1.0)
+    pooled = np.divide(*total, out=np.zeros_like(total[0]), where=total[1] > 0.0)[own]
+    alone = np.divide(deviation, n - 1.0, out=np.zeros(n.size), where=n > 1)
+    return ((n - 1.0) * alone + POOLED * pooled) / (n - 1.0 + POOLED)
+
+
+def _without_course(values: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """(n,) values of windows in a row less the mean course within them, which a model sees as well.
+
+    Windows of one length have a course of their own; fewer than ten of a length keep theirs.
+    """
+    starts = np.flatnonzero(np.r_[True, np.diff(windows) > 0])
+    n = np.diff(np.r_[starts, windows.size])
+    found = values.copy()
+    for size in np.unique(n):
+        at = starts[n == size]
+        if at.size >= 10 and size > 1:
+            rows = at[:, None] + np.arange(size)
+            course = (values[rows] - values[rows].mean(axis=1, keepdims=True)).mean(axis=0)
+            found[rows] = values[rows] - course
+    return found

@@ -182,9 +182,9 @@ def differential(
     """Columns of a site less those of another at the same time.
 
     ΔX = X₁ − X₂:  errors of their own add in squares, those of one group in both subtract, |s₁ − s₂|: the offset of a
-    scale is gone, and a bias that both instruments have alike. Differences with the same upwind value share its error. The
-    operator is that of the mean kernel for the
-    difference of two profiles, ΔX = Σ h a (x₁ − x₂), and the upwind place is in extra "upwind_lon", "upwind_lat".
+    scale is gone, and a bias that both instruments have alike. Differences with the same upwind value share its error.
+    The operator is that of the mean kernel for the difference of two profiles, ΔX = Σ h a (x₁ − x₂), and the upwind
+    place is in extra "upwind_lon", "upwind_lat".
 
     Args:
         observations: columns of all sites.

@@ -15,7 +15,8 @@ def towers(values, groups, minutes, sigma=1.0, kinds="tower", **fields):
     start = np.datetime64("2020-06-01T12", "ns") + np.array(minutes).astype("timedelta64[m]")
     return Observations(
         np.array(values, float), start, start, np.array(groups), np.full(n, kinds), "ppm",
-        (Component.independent("repeatability", np.broadcast_to(np.asarray(sigma, float), n)), *fields.pop("components", ())), "CO2",
+        (Component.independent("repeatability", np.broadcast_to(np.asarray(sigma, float), n)),
+         *fields.pop("components", ())), "CO2",
         scales=fields.pop("scales", np.full(n, "WMO CO2 X2019")), lon=np.zeros(n), lat=np.zeros(n), **fields,
     )  # fmt: skip
 

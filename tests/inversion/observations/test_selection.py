@@ -17,7 +17,8 @@ def series(values, hours, lon=0.0, groups="A", **fields):
     height = fields.pop("height", 10.0)
     sigma = fields.pop("sigma", np.ones(n))
     return Observations(
-        values, start, start + np.timedelta64(1, "h"), np.broadcast_to(groups, n), fields.pop("kinds", ["tower"] * n), "ppm",
+        values, start, start + np.timedelta64(1, "h"), np.broadcast_to(groups, n),
+        fields.pop("kinds", np.full(n, "tower")), "ppm",
         (Component.independent("repeatability", sigma),), "CO2", lon=np.broadcast_to(lon, n),
         lat=fields.pop("lat", np.full(n, 50.0)), height=np.broadcast_to(height, n), **fields,
     )  # fmt: skip
@@ -186,7 +187,8 @@ def test_every_row_is_kept_or_counted(seed):
         try:
             kept = act(o)
         except TanhengError as error:
-            assert error.what == "no observation is left"
+            if error.what != "no observation is left":
+                raise
             continue
         assert kept.steps[-1].before == n and kept.steps[-1].kept == len(kept)
 
@@ -199,7 +201,7 @@ def cabauw(real):
         value, sd, ltr = (f[k][:][rows].astype(float) * 1e6 for k in ("value", "value_std_dev", "icos_LTR"))
         lon, lat = float(f["longitude"][0]), float(f["latitude"][0])
     start = start[rows].astype("datetime64[s]")
-    n = start.size
+    n = len(start)
     return Observations(
         value, start, start + np.timedelta64(1, "h"), np.full(n, "CBW"), np.full(n, "tower"), "ppm",
         (Component.independent("repeatability", ltr),), "CO2", lon=np.full(n, lon), lat=np.full(n, lat),

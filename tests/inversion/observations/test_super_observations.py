@@ -30,7 +30,8 @@ def pixels(values, lon, lat, sigma, seconds=None, **fields):
 
 
 def test_error_model_by_hand():
-    # σ_r = 12 ppb, r = 0.55, σ_t = 4.5 ppb (formats.md §4.2): P = 4: 144 (0.45/4 + 0.55) + 20.25 = 115.65; P = 1: 164.25
+    # σ_r = 12 ppb, r = 0.55, σ_t = 4.5 ppb (formats.md §4.2)
+    # P = 4: 144 (0.45/4 + 0.55) + 20.25 = 115.65; P = 1: 164.25
     o = pixels([1850, 1852, 1854, 1860, 1900], [0.1, 0.2, 0.3, 0.4, 1.1], [0.1] * 5, 12.0)
     s = on_grid(o, (0.5, 0.5), TROPOMI_CORRELATION, TROPOMI_TRANSPORT_PPB)
     np.testing.assert_allclose(s.values, [1854.0, 1900.0])
