@@ -208,8 +208,9 @@ def _effective(o, plan: Plan, lags: np.ndarray, series: np.ndarray, rho: float |
                 _without_course(o.values[plan.rows[rows]], plan.targets[rows]), plan.targets[rows]
             )
         except TanhengError as error:
-            error.args = (f"{name}: {error}",)
-            raise
+            raise TanhengError(
+                f"{error.what}: {name}", got=error.got, expected=error.expected, remedy=error.remedy
+            ) from error
         rhos[str(name)] = of_series[one]
     bounds = [*plan.starts.tolist(), plan.rows.size]
     n_eff = [effective_number(lags[i:j], float(of_series[own[i]])) for i, j in itertools.pairwise(bounds)]

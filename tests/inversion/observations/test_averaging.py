@@ -55,6 +55,14 @@ def test_no_correlation_without_windows_of_three():
         mean(series([1.0, 2.0, 3.0, 4.0], [0, 1, 24, 25]), coverage=0.0)
 
 
+def test_windows_with_gaps_and_lone_values():
+    with pytest.raises(TanhengError, match="cannot be estimated: A"):
+        mean(series([1.0, 2.0, 4.0], [0, 1, 5]))
+    flasks = mean(series([1.0, 2.0, 4.0], [0, 30, 60]))  # one a day: nothing to estimate, nothing to average
+    assert flasks.values.tolist() == [1.0, 2.0, 4.0] and flasks.sigma.tolist() == [1.0] * 3
+    assert np.isnan(flasks.extra["std_dev"]).all()
+
+
 def test_a_day_by_hand():
     o = series([400.0, 402.0, 404.0, 406.0], [0, 1, 2, 3], sigma=np.full(4, 0.2)).with_components(
         Component.shared("calibration", [0.1, 0.1, 0.3, 0.3], ["a", "a", "b", "b"]),
