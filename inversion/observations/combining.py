@@ -142,7 +142,7 @@ def columns(plan: Plan, vertical: Vertical | None, tolerance: float, middles: np
             "columns on different pressure grids cannot be averaged",
             got=f"{int(differ.sum())} of {plan.size} means; first {np.array2string(vertical.pressure[worst])} Pa",
             expected=f"pressures that agree to {tolerance:g} Pa",
-            remedy="widen the tolerance, narrow the window, or take the operator of the nearest column",
+            remedy="widen the tolerance or narrow the window or cell; averaging.mean can take the nearest operator",
         )
     ha = vertical.weights * vertical.kernel
     with np.errstate(invalid="ignore", divide="ignore"):

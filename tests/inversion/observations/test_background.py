@@ -69,10 +69,10 @@ def test_percentile_of_a_window():
 def test_uncertainty_of_a_percentile_is_the_simulated_one():
     rng = np.random.default_rng(0)
     found = [
-        percentile(towers(rng.normal(size=200), ["A"] * 200, np.arange(200)), 0.2, 1.0) for _ in range(400)
+        percentile(towers(rng.normal(size=200), ["A"] * 200, np.arange(200)), 0.2, 1.0) for _ in range(200)
     ]  # fmt: skip
     sd = np.std([b[100] for b, _ in found])
-    assert np.mean([c.sigma[100] for _, c in found]) == pytest.approx(sd, rel=0.12)
+    assert np.mean([c.sigma[100] for _, c in found]) == pytest.approx(sd, rel=0.15)
 
 
 def test_a_curtain_is_shared_by_day():
