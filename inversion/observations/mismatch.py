@@ -4,7 +4,11 @@ import numpy as np
 
 from inversion.covariance import AbstractCovariance, Diagonal, LowRankPlusDiagonal
 from inversion.observations.observations import Observations
+from inversion.observations.residuals import Estimate, residual_based
+from inversion.observations.rules import Rule, apply, rules_from
 from transport.errors import TanhengError
+
+__all__ = ["Estimate", "Rule", "apply", "covariance", "require_sigma", "residual_based", "rules_from"]
 
 
 def require_sigma(observations: Observations) -> np.ndarray:
