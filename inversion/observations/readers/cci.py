@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.observations import Observations
-from inversion.observations.readers.columns import (
+from inversion.observations.readers.files import NetCDF, seconds_since
+from inversion.observations.readers.soundings import (
     DEGREES_EAST,
     DEGREES_NORTH,
     PLAUSIBLE,
@@ -16,7 +17,6 @@ from inversion.observations.readers.columns import (
     noise,
     unusable,
 )
-from inversion.observations.readers.files import NetCDF, seconds_since
 from inversion.observations.units import UNIT_OF
 from transport.errors import TanhengError
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.observations import Observations, sift
-from inversion.observations.readers.columns import believe, epoch, extras, finite, noise, outline, unusable
 from inversion.observations.readers.files import NetCDF, seconds_since
 from inversion.observations.readers.sentinel5p import (
     GROUPS,
@@ -17,6 +16,7 @@ from inversion.observations.readers.sentinel5p import (
     place,
     times,
 )
+from inversion.observations.readers.soundings import believe, epoch, extras, finite, noise, outline, unusable
 from inversion.observations.record import Step
 from transport.constants import MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
 from transport.errors import TanhengError

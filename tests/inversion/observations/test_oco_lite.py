@@ -64,8 +64,8 @@ def test_a_column_is_that_of_the_products_formula(granule, row):
     _, path = granule
     o, x = read_oco_lite(path), linear(430.0, 380.0)
     with h5py.File(path) as h:
-        raw = {k: np.asarray(h[k], float)[[0, 1, 2, 4, 5, 6][row]] for k in (
-            "pressure_levels", "pressure_weight", "xco2_averaging_kernel", "co2_profile_apriori", "xco2_apriori")}  # fmt: skip
+        names = ("pressure_levels", "pressure_weight", "xco2_averaging_kernel", "co2_profile_apriori", "xco2_apriori")
+        raw = {k: np.asarray(h[k], float)[[0, 1, 2, 4, 5, 6][row]] for k in names}
     expected = raw["xco2_apriori"]
     for p, h_j, a, x_a in zip(raw["pressure_levels"], raw["pressure_weight"], raw["xco2_averaging_kernel"],
                               raw["co2_profile_apriori"], strict=True):  # fmt: skip

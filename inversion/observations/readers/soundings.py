@@ -91,7 +91,7 @@ def faults(
             reasons["weights do not sum to one"] = ~(np.abs(np.nansum(weights, axis=1) - 1.0) <= 1e-3)
             # Over high ground GOSAT's lowest weights are up to 0.02 larger than the spacing of its levels.
             reasons["weights do not follow the pressures"] = (
-                np.abs(weights - shares(pressure, layered, count)) > 0.03
+                np.abs(weights - shares(pressure, count, weights.shape[1])) > 0.03
             ).any(axis=1)
             column = np.nansum(weights * prior, axis=1)
             reasons["a-priori column is not the weighted profile"] = ~(
@@ -100,16 +100,21 @@ def faults(
     return reasons
 
 
-def shares(pressure: np.ndarray, layered: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """(n, m) share of the column's pressure: Δp of layers, half the distance of the neighbours of levels."""
-    rows = np.arange(len(pressure))
-    m = pressure.shape[1] - 1 if layered.any() else pressure.shape[1]
+def shares(pressure: np.ndarray, count: np.ndarray, m: int) -> np.ndarray:
+    """(n, m) share of the column's pressure: Δp of m layers, half the distance of the neighbours of m levels.
+
+    Args:
+        pressure: (n, m + 1) edges or (n, m) levels, missing ones last.
+        count: (n,) number of layers or levels that are not missing.
+        m: number of layers or levels.
+    """
+    edges = pressure.shape[1] - m
     steps = -np.diff(pressure, axis=1)
-    if not layered.any():
+    if not edges:
         padded = np.pad(np.nan_to_num(steps, nan=0.0), ((0, 0), (1, 1)))
         steps = 0.5 * (padded[:, 1:] + padded[:, :-1])
-    last = np.clip(count + layered - 1, 0, pressure.shape[1] - 1)
-    return steps[:, :m] / (pressure[:, 0] - pressure[rows, last])[:, None]
+    last = np.clip(count + edges - 1, 0, pressure.shape[1] - 1)
+    return steps / (pressure[:, 0] - pressure[np.arange(len(pressure)), last])[:, None]
 
 
 def believe(
