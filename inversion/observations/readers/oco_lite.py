@@ -77,7 +77,7 @@ def read_oco_lite(path: str | Path, scale: str = "WMO CO2 X2019") -> Observation
                 "sounding id is of another time": ~_same_time(file, start),
                 "end weights are not half-size": ~((ends > 0.3) & (ends < 0.7)).all(axis=1),
             }
-        rows, vertical, step = believe(reasons, profiles)
+        rows, vertical, step = believe(reasons, profiles, PLAUSIBLE["CO2"])
         corners = outline(*(file.numbers(f"vertex_{n}", (*_ROW, "vertices")) for n in ("longitude", "latitude")))
         extra, instrument = extras(file, _EXTRA, _ROW), _instrument(file)
         return Observations(

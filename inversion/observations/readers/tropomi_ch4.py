@@ -74,7 +74,7 @@ def read_tropomi_ch4(path: str | Path, qa_minimum: float = 0.5, value: str = "bi
         reasons = unusable(values, start, lon, lat, PLAUSIBLE["CH4"]) | {
             f"quality value not above {qa_minimum:g}": ~(quality > qa_minimum)
         }
-        rows, vertical, step = believe(reasons | disagree, profiles)
+        rows, vertical, step = believe(reasons | disagree, profiles, PLAUSIBLE["CH4"])
         extra = _extra(file)
         name = overpass(file)
         return Observations(

@@ -65,7 +65,7 @@ def read_tropomi_no2(path: str | Path, qa_minimum: float = 0.75) -> Observations
         reasons = unusable(values, start, lon, lat, _LIMITS) | {
             f"quality value not above {qa_minimum:g}": ~(quality > qa_minimum)
         }
-        rows, vertical, step = believe(reasons, _profiles(file), mean=False)
+        rows, vertical, step = believe(reasons, _profiles(file), None)
         sigma = pixels(file, "product:nitrogendioxide_tropospheric_column_precision_kernel", _MOLES)
         extra, name = extras(file, _EXTRA, PIXEL) | number(file), overpass(file)
         return Observations(
