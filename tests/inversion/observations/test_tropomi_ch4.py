@@ -166,3 +166,13 @@ def test_fuzz_tropomi_ch4(cut, tmp_path, count):
     tally = fuzz(read_tropomi_ch4, cut, (*HDF, turned), count, tmp_path / "fuzz")
     print(tally)
     assert tally["refused"] > 0.3 * count and tally["same"] > 0
+
+
+def test_trap_14_the_grid_is_the_soundings_own(orbit):
+    """Lowest edge = the surface pressure that the retrieval used, whatever a model's ground may be."""
+    o = read_tropomi_ch4(orbit)
+    with h5py.File(orbit) as h:
+        surface = np.asarray(h[f"{SUPPORT}/INPUT_DATA/surface_pressure"][0], float)
+    own = surface[o.extra["scanline"].astype(int) - 1143, o.extra["ground_pixel"].astype(int) - 40]
+    assert o.vertical is not None
+    np.testing.assert_array_equal(o.vertical.pressure[:, 0], own)
