@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.observations import Observations
-from inversion.observations.readers.columns import (
+from inversion.observations.readers.files import NetCDF, seconds_since
+from inversion.observations.readers.soundings import (
     DEGREES_EAST,
     DEGREES_NORTH,
     PLAUSIBLE,
@@ -16,7 +17,6 @@ from inversion.observations.readers.columns import (
     noise,
     unusable,
 )
-from inversion.observations.readers.files import NetCDF, seconds_since
 from inversion.observations.units import UNIT_OF
 from transport.errors import TanhengError
 
@@ -59,14 +59,14 @@ def read_cci(path: str | Path, product: Product) -> Observations:
         TanhengError: another format, levels in no or two orders, or nothing left.
     """
     name, unit = product.species.lower(), UNIT_OF[product.species]
-    column = f"x{name}"
+    column, limits = f"x{name}", PLAUSIBLE[product.species]
     with NetCDF(path) as file:
         values, sigma = (_numbers(file, n, _ROW, product.units) for n in (column, f"{column}_uncertainty"))
         lon, lat = _numbers(file, "longitude", _ROW, DEGREES_EAST), _numbers(file, "latitude", _ROW, DEGREES_NORTH)
         start = seconds_since(epoch(file, "time", "seconds"), _numbers(file, "time", _ROW), file.name)
         flag = _numbers(file, f"{column}_quality_flag", _ROW)
-        reasons = unusable(values, start, lon, lat, PLAUSIBLE[product.species]) | {"quality flag is not 0": flag != 0.0}
-        rows, vertical, step = believe(reasons, _profiles(file, product, name, column))
+        reasons = unusable(values, start, lon, lat, limits) | {"quality flag is not 0": flag != 0.0}
+        rows, vertical, step = believe(reasons, _profiles(file, product, name, column), limits)
         day = start[rows].astype("datetime64[D]").astype(str)
         altitude = _numbers(file, "surface_altitude", _ROW, {"m": 1.0}) if file.has("surface_altitude") else None
         extra = {n: _numbers(file, n, _ROW) for n in product.extra if file.has(n)}

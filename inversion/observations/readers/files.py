@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5netcdf
+import h5py
 import numpy as np
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
 from inversion.observations.record import Source
 from transport.errors import TanhengError
@@ -86,6 +89,7 @@ class NetCDF:
         data = content(self.path)
         self.data = data
         self._stack = contextlib.ExitStack()
+        self._whole: h5netcdf.File | None = None
         engine = "h5netcdf" if data[:8] == _HDF else "scipy" if data[:4] in _CLASSIC[:2] else None
         if engine is None:
             raise TanhengError(
@@ -93,17 +97,26 @@ class NetCDF:
                 expected="NetCDF-4 (HDF5), NetCDF-3 classic or 64-bit offset", remedy="nccopy -k nc4 in.nc out.nc",
             )  # fmt: skip
         self._datasets: dict[str, xr.Dataset] = {}
+        opened: Any = self.path
         for short, group in (groups or {"": ""}).items():
-            options: dict[str, Any] = {"group": group} if group else {}
             try:
+                if engine == "h5netcdf":
+                    opened = self._store(group)
                 dataset = xr.open_dataset(
-                    self.path, engine=engine, decode_times=False, decode_coords=False, mask_and_scale=False, **options
-                )
+                    opened, engine=None if engine == "h5netcdf" else engine, decode_times=False, decode_coords=False,
+                    mask_and_scale=False,
+                )  # fmt: skip
             except Exception as error:  # the engines raise what they like on a damaged header
                 self.close()
-                # The traceback would keep the engine's handle, and the file open, as long as somebody holds the error.
-                raise self.damaged(f"group {group or '/'}", error) from error.with_traceback(None)
+                raise self.damaged(f"group {group or '/'}", error) from error
             self._datasets[short] = self._stack.enter_context(dataset)
+
+    def _store(self, group: str) -> H5NetCDFStore:
+        """One group. The handle is ours: of a damaged file, h5netcdf would leave its own open."""
+        if self._whole is None:
+            handle = self._stack.enter_context(h5py.File(self.path, "r"))
+            self._whole = h5netcdf.File(handle, "r", phony_dims="access", decode_vlen_strings=True)
+        return H5NetCDFStore(self._whole, group=group or None)
 
     def __enter__(self) -> "NetCDF":
         return self

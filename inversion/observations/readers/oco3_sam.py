@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.observations import Observations, sift
-from inversion.observations.readers.columns import PLAUSIBLE, epoch, finite, noise, unusable
 from inversion.observations.readers.files import NetCDF, content, seconds_since, source_of
+from inversion.observations.readers.soundings import PLAUSIBLE, epoch, finite, noise, unusable
 from inversion.observations.record import Source, Step
 from transport.errors import TanhengError
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.observations import Observations
-from inversion.observations.readers.columns import (
+from inversion.observations.readers.files import NetCDF, seconds_since
+from inversion.observations.readers.soundings import (
     DEGREES_EAST,
     DEGREES_NORTH,
     PLAUSIBLE,
@@ -16,7 +17,6 @@ from inversion.observations.readers.columns import (
     outline,
     unusable,
 )
-from inversion.observations.readers.files import NetCDF, seconds_since
 from transport.errors import TanhengError
 
 _GROUPS = {"": "", "sounding": "Sounding", "retrieval": "Retrieval"}
@@ -77,7 +77,7 @@ def read_oco_lite(path: str | Path, scale: str = "WMO CO2 X2019") -> Observation
                 "sounding id is of another time": ~_same_time(file, start),
                 "end weights are not half-size": ~((ends > 0.3) & (ends < 0.7)).all(axis=1),
             }
-        rows, vertical, step = believe(reasons, profiles)
+        rows, vertical, step = believe(reasons, profiles, PLAUSIBLE["CO2"])
         corners = outline(*(file.numbers(f"vertex_{n}", (*_ROW, "vertices")) for n in ("longitude", "latitude")))
         extra, instrument = extras(file, _EXTRA, _ROW), _instrument(file)
         return Observations(

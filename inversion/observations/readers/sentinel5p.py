@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from inversion.observations.readers.columns import DEGREES_EAST, DEGREES_NORTH, epoch, outline
 from inversion.observations.readers.files import NetCDF, seconds_since
+from inversion.observations.readers.soundings import DEGREES_EAST, DEGREES_NORTH, epoch, outline
 from transport.errors import TanhengError
 
 SUPPORT = "PRODUCT/SUPPORT_DATA"

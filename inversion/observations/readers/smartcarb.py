@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.observations import Observations, sift
-from inversion.observations.readers.columns import (
+from inversion.observations.readers.files import NetCDF, seconds_since
+from inversion.observations.readers.soundings import (
     DEGREES_EAST,
     DEGREES_NORTH,
     PLAUSIBLE,
@@ -15,7 +16,6 @@ from inversion.observations.readers.columns import (
     outline,
     unusable,
 )
-from inversion.observations.readers.files import NetCDF, seconds_since
 from inversion.observations.record import Step
 from transport.errors import TanhengError
 

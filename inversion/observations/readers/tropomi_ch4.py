@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from inversion.observations.observations import Observations
-from inversion.observations.readers.columns import PLAUSIBLE, believe, extras, noise, unusable
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.readers.sentinel5p import (
     GROUPS,
@@ -18,6 +17,7 @@ from inversion.observations.readers.sentinel5p import (
     place,
     times,
 )
+from inversion.observations.readers.soundings import PLAUSIBLE, believe, extras, noise, unusable
 from transport.constants import MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
 from transport.errors import TanhengError
 
@@ -74,7 +74,7 @@ def read_tropomi_ch4(path: str | Path, qa_minimum: float = 0.5, value: str = "bi
         reasons = unusable(values, start, lon, lat, PLAUSIBLE["CH4"]) | {
             f"quality value not above {qa_minimum:g}": ~(quality > qa_minimum)
         }
-        rows, vertical, step = believe(reasons | disagree, profiles)
+        rows, vertical, step = believe(reasons | disagree, profiles, PLAUSIBLE["CH4"])
         extra = _extra(file)
         name = overpass(file)
         return Observations(

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.observations import Observations, sift
-from inversion.observations.readers.columns import believe, epoch, extras, finite, noise, outline, unusable
 from inversion.observations.readers.files import NetCDF, seconds_since
 from inversion.observations.readers.sentinel5p import (
     GROUPS,
@@ -17,6 +16,7 @@ from inversion.observations.readers.sentinel5p import (
     place,
     times,
 )
+from inversion.observations.readers.soundings import believe, epoch, extras, finite, noise, outline, unusable
 from inversion.observations.record import Step
 from transport.constants import MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
 from transport.errors import TanhengError
@@ -65,7 +65,7 @@ def read_tropomi_no2(path: str | Path, qa_minimum: float = 0.75) -> Observations
         reasons = unusable(values, start, lon, lat, _LIMITS) | {
             f"quality value not above {qa_minimum:g}": ~(quality > qa_minimum)
         }
-        rows, vertical, step = believe(reasons, _profiles(file), mean=False)
+        rows, vertical, step = believe(reasons, _profiles(file), None)
         sigma = pixels(file, "product:nitrogendioxide_tropospheric_column_precision_kernel", _MOLES)
         extra, name = extras(file, _EXTRA, PIXEL) | number(file), overpass(file)
         return Observations(

@@ -65,14 +65,15 @@ def unusable(
 
 def faults(
     pressure: np.ndarray, layered: np.ndarray, weights: np.ndarray, kernel: np.ndarray, prior: np.ndarray,
-    prior_value: np.ndarray, mean: bool = True,
+    prior_value: np.ndarray, limits: tuple[float, float] | None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Reasons not to believe the profiles of rows; arguments as of `Vertical`, from the ground up.
 
-    Σ h = 1,  |h − Δp/p_s| ≤ 0.03,  Σ h x_a = y_a,  p decreasing from 300…1100 hPa, all present, |a| ≤ 20
+    Σ h = 1,  |h − Δp/p_s| ≤ 0.022,  Σ h x_a = y_a,  p decreasing from 300…1100 hPa, all present, |a| ≤ 20
 
     Args:
-        mean: the product is a column mean; of column amounts, h and y_a are not checked.
+        limits: lowest and highest a-priori column that can be meant; None of column amounts, whose h and y_a are not
+            checked.
     """
     present = ~np.isnan(weights)
     count = present.sum(axis=1)
@@ -87,40 +88,46 @@ def faults(
             "kernel or prior cannot be meant": (np.abs(kernel) > _LARGEST_KERNEL).any(axis=1)
             | (prior < 0.0).any(axis=1),
         }
-        if mean:
+        if limits is not None:
             reasons["weights do not sum to one"] = ~(np.abs(np.nansum(weights, axis=1) - 1.0) <= 1e-3)
             # Over high ground GOSAT's lowest weights are up to 0.02 larger than the spacing of its levels.
             reasons["weights do not follow the pressures"] = (
-                np.abs(weights - shares(pressure, layered, count)) > 0.03
+                np.abs(weights - shares(pressure, count, weights.shape[1])) > 0.022
             ).any(axis=1)
             column = np.nansum(weights * prior, axis=1)
+            reasons["a-priori column cannot be meant"] = ~((prior_value >= limits[0]) & (prior_value <= limits[1]))
             reasons["a-priori column is not the weighted profile"] = ~(
                 np.abs(column - prior_value) <= 5e-4 * np.abs(prior_value)
             )
     return reasons
 
 
-def shares(pressure: np.ndarray, layered: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """(n, m) share of the column's pressure: Δp of layers, half the distance of the neighbours of levels."""
-    rows = np.arange(len(pressure))
-    m = pressure.shape[1] - 1 if layered.any() else pressure.shape[1]
+def shares(pressure: np.ndarray, count: np.ndarray, m: int) -> np.ndarray:
+    """(n, m) share of the column's pressure: Δp of m layers, half the distance of the neighbours of m levels.
+
+    Args:
+        pressure: (n, m + 1) edges or (n, m) levels, missing ones last.
+        count: (n,) number of layers or levels that are not missing.
+        m: number of layers or levels.
+    """
+    edges = pressure.shape[1] - m
     steps = -np.diff(pressure, axis=1)
-    if not layered.any():
+    if not edges:
         padded = np.pad(np.nan_to_num(steps, nan=0.0), ((0, 0), (1, 1)))
         steps = 0.5 * (padded[:, 1:] + padded[:, :-1])
-    last = np.clip(count + layered - 1, 0, pressure.shape[1] - 1)
-    return steps[:, :m] / (pressure[:, 0] - pressure[rows, last])[:, None]
+    last = np.clip(count + edges - 1, 0, pressure.shape[1] - 1)
+    return steps / (pressure[:, 0] - pressure[np.arange(len(pressure)), last])[:, None]
 
 
 def believe(
-    reasons: Mapping[str, np.ndarray], profiles: Mapping[str, np.ndarray], mean: bool = True
+    reasons: Mapping[str, np.ndarray], profiles: Mapping[str, np.ndarray], limits: tuple[float, float] | None
 ) -> tuple[np.ndarray, Vertical, Step]:
     """Rows that nothing speaks against, their profiles, and the record.
 
     Args:
         reasons: reason to (n,) mask of rows to leave out, in order.
         profiles: arguments of `Vertical` for all n rows.
-        mean: as in `faults`.
+        limits: as in `faults`.
 
     Returns:
         indices of the rows kept, their vertical weights, the step "read".
@@ -129,7 +136,7 @@ def believe(
     keep, dropped = sift(reasons, n)
     rows = np.flatnonzero(keep)
     some = {name: a[rows] for name, a in profiles.items()}
-    good, more = sift(faults(**some, mean=mean), rows.size)
+    good, more = sift(faults(**some, limits=limits), rows.size)
     vertical = Vertical(**{name: a[good] for name, a in some.items()})
     return rows[good], vertical, Step("read", int(good.sum()), dropped + more)
 
