@@ -143,6 +143,14 @@ class NetCDF:
         short, _, plain = name.rpartition(":")
         return plain in self._datasets[short].variables
 
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Dimensions of a variable.
+
+        Raises:
+            TanhengError: there is none of this name.
+        """
+        return tuple(map(str, self._variable(name).dims))
+
     def size(self, dim: str, group: str = "") -> int:
         """Length of a dimension.
 
