@@ -37,8 +37,12 @@ def headed_table(path: str | Path) -> tuple[dict[str, str], list[str], list[str]
             f"{name} does not have the header that its first line announces", got=lines[0][:60],
             expected="# header_lines : N, and the names of the columns in line N", remedy="copy the file again",
         )  # fmt: skip
-    keys = [match.groups() for match in map(_KEY.fullmatch, (" ".join(line.split()) for line in header)) if match]
-    return dict(reversed(keys)), header, names, [line.split() for line in rows]
+    keys: dict[str, str] = {}
+    for line in header:
+        said = _KEY.fullmatch(" ".join(line.split()))
+        if said:
+            keys.setdefault(said[1], said[2])
+    return keys, header, names, [line.split() for line in rows]
 
 
 def calendar(parts: Sequence[np.ndarray], what: str) -> np.ndarray:

@@ -53,6 +53,7 @@ def read_icos(path: str | Path) -> Observations:
     stamp, times = _times(header, comments, table, notes)
     instruments, flags = table.words("InstrumentId"), table.words("Flag")
     height = insitu.finite(table.numbers("SamplingHeight"), 0.0)
+    scales = _scales(_need(header, "MEASUREMENT SCALE", path), instruments, species, notes)
     components, extra = _errors(table, gas, unit, instruments, times[0], notes)
     return insitu.gather(
         insitu.finite(table.numbers(gas), 0.0) * unit, times, species,
@@ -60,8 +61,7 @@ def read_icos(path: str | Path) -> Observations:
         {"gap filled with a dummy (instrument 82)": instruments == _DUMMY, **_rejected(flags, comments)},
         components, extra=extra, groups=table.words("Site"), kinds="tower", lon=_degrees(header, "LONGITUDE", path),
         lat=_degrees(header, "LATITUDE", path), height=height, altitude=_ground(header, path) + height,
-        scales=_scales(_need(header, "MEASUREMENT SCALE", path), instruments, species, notes), flags=flags,
-        instruments=instruments,
+        scales=scales, flags=flags, instruments=instruments,
     )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def read_obspack(path: str | Path) -> Observations:
 def _read(nc: NetCDF) -> Observations:
     if not nc.has("value"):
         raise TanhengError(
-            f"{nc.name} is not an ObsPack file", got="no variable value", expected="value, time, qcflag … on obs or time",
+            f"{nc.name} is not an ObsPack file", got="no variable value", expected="value, time, qcflag …",
             remedy="use the reader of its format; without stated units and scale, make a table and declare them",
         )  # fmt: skip
     dim = "obs" if "obs" in nc.dims("value") else "time"

@@ -86,9 +86,9 @@ class ColumnMap:
         for cause in self.uncertainty:
             _allow("cause of uncertainty", cause, CAUSES)
         rules = {
-            "wet air needs its humidity, and dry air must not be dried again": (self.air == "wet") == bool(self.humidity),
-            "an instant has no window, everything else one of more than 0 s": (self.stamp == "instant") == (self.window == 0.0)
-            and 0.0 <= self.window <= 366 * 86400.0,
+            "wet air has a humidity, and dry air is not dried again": (self.air == "wet") == bool(self.humidity),
+            "an instant has no window, all else has one": (self.stamp == "instant") == (self.window == 0.0),
+            "windows last from 0 s to a year": 0.0 <= self.window <= 366 * 86400.0,
             "a flag needs the values to keep": bool(self.flag) == bool(self.keep),
             "a separator is one character": len(self.separator) == 1,
             "times are at most 14 h from UTC": abs(self.utc_offset) <= 14.0,
@@ -97,8 +97,8 @@ class ColumnMap:
             if not holds:
                 raise TanhengError(
                     "a column map contradicts itself",
-                    got=f"air {self.air}, humidity {self.humidity!r}, stamp {self.stamp}, window {self.window:g}, "
-                    f"flag {self.flag!r}, keep {self.keep}, separator {self.separator!r}, utc_offset {self.utc_offset:g}",
+                    got=f"air {self.air}, humidity {self.humidity!r}, stamp {self.stamp}, window {self.window:g}, flag "
+                    f"{self.flag!r}, keep {self.keep}, separator {self.separator!r}, utc_offset {self.utc_offset:g}",
                     expected=rule, remedy="correct the map",
                 )  # fmt: skip
 
@@ -230,6 +230,6 @@ def _times(table: Columns, columns: ColumnMap) -> np.ndarray:
         except (ValueError, OverflowError) as error:
             raise TanhengError(
                 f"a time of {table.name} cannot be read", got=f"line {i + 2}: {word!r} ({error})",
-                expected=f"{columns.time_format}, years 1900…2200", remedy="correct time_format in the map, or the line",
+                expected=f"{columns.time_format}, years 1900…2200", remedy="correct time_format, or the line",
             ) from error  # fmt: skip
     return stamps.astype("datetime64[ns]")

@@ -21,9 +21,9 @@ _SUN = 3.5
 def read_wdcgg(path: str | Path) -> Observations:
     """Read one station and gas.
 
-    Times are local standard time unless `site_lst2utc` says UTC, and label the start of the interval: that of the second
-    set of time columns where these are filled, else the hour, day or month that header or file name say. `QCflag` 3
-    and missing is left out; 2, valid but local, is kept.
+    Times are local standard time unless `site_lst2utc` says UTC, and label the start of the interval. It ends where the
+    second set of time columns says, or else after the hour, day or month that header or file name tell. `QCflag` 3 and
+    missing is left out; 2, valid but local, is kept.
 
     Args:
         path: of the text file.
@@ -33,9 +33,8 @@ def read_wdcgg(path: str | Path) -> Observations:
     """
     header, _, names, rows = headed_table(path)
     if names[-1] == "scale":  # the last column may hold blanks
-        rows = [
-            [*row[: len(names) - 1], " ".join(row[len(names) - 1 :])] if len(row) > len(names) else row for row in rows
-        ]
+        last = len(names) - 1
+        rows = [[*row[:last], " ".join(row[last:])] if len(row) > last else row for row in rows]
     table = Columns(Path(path).name, names, rows)
     species = insitu.species_of(_need(header, "dataset_parameter", table), table.name)
     factor = insitu.unit_factor(_need(header, "value:units", table), species, f"value of {table.name}")
@@ -52,16 +51,13 @@ def read_wdcgg(path: str | Path) -> Observations:
     height, altitude = (insitu.finite(table.optional(n), -99.0) for n in ("intake_height", "altitude"))
     with np.errstate(invalid="ignore"):
         extra = {"std_dev": spread, "nvalue": np.where(number > 0, number, np.nan)}
-    scales = (
-        table.words("scale") if table.has("scale") else [header.get("dataset_calibration_scale", "")] * table.length
-    )
     return insitu.gather(
         insitu.finite(table.numbers("value"), 0.0) * factor, (window[0] - offset, window[1] - offset), species,
         source_of(path, "read_wdcgg", "instant" if instant else "start", _attribution(header), notes),
         {"QCflag 3 (invalid)": quality == 3.0, "QCflag missing or unknown": ~np.isin(quality, (1.0, 2.0, 3.0))},
         (Component.independent("repeatability", stated),), extra=extra, groups=table.words("site_gaw_id"), kinds=kind,
         lon=lon, lat=insitu.finite(table.numbers("latitude"), -99.0), height=height, altitude=altitude,
-        scales=[insitu.scale_name(str(s), species) for s in scales], flags=table.words("QCflag"),
+        scales=[insitu.scale_name(str(s), species) for s in table.words("scale")], flags=table.words("QCflag"),
         instruments=table.words("instrument") if table.has("instrument") else "",
     )  # fmt: skip
 
