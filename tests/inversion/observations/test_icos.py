@@ -25,7 +25,9 @@ ROWS = ((0, 415.25, "O", 59), (1, 416.5, "U", 473), (2, 999.0, "N", 59), (3, 417
         (5, 418.5, "H", 59))  # fmt: skip
 
 
-def icos(path, comments=COMMENTS, scale="59: WMO CO2 X2019; 473: WMO CO2 X2007", unit="µmol.mol-1", rows=ROWS, **header):
+def icos(
+    path, comments=COMMENTS, scale="59: WMO CO2 X2019; 473: WMO CO2 X2007", unit="µmol.mol-1", rows=ROWS, **header
+):
     """A level 2 file as ICOS writes it, with two instruments and a gap."""
     keys = {
         "TITLE": "CO2 - ICOS ATC final data", "FILE NAME": path.name, "STATION CODE": "TST", "LATITUDE": "47.8011 N",

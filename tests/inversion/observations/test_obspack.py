@@ -17,7 +17,9 @@ OLD = "POSIX time. Time-averaged values are reported at the beginning of the ave
 NEW = "POSIX time. Time-averaged values are reported at the midpoint of the averaging interval."
 
 
-def obspack(path, dim="obs", unit="micromol mol-1", fill=-999.999, comment=OLD, start=None, species="co2", **attributes):
+def obspack(
+    path, dim="obs", unit="micromol mol-1", fill=-999.999, comment=OLD, start=None, species="co2", **attributes
+):
     """Five hours at 12:00…16:00 on 2020-06-01: good, not background, rejected, missing, good."""
     n, scale = 5, {"micromol mol-1": 1.0, "nanomol mol-1": 1e3, "mol mol-1": 1e-6}[unit]
     time = np.datetime64("2020-06-01T12:00", "s").astype(np.int64) + 3600 * np.arange(n)
