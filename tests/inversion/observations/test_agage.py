@@ -1,5 +1,7 @@
 """AGAGE: archive files (generated) and files of the instruments' software (real)."""
 
+from typing import Any
+
 import h5py
 import numpy as np
 import pytest
@@ -50,7 +52,8 @@ def test_trap_02_units(tmp_path, unit, factor):
             del h[name]
             h.create_dataset(name, data=np.where(values == -9999.0, values, values / factor))
             h[name].attrs.update({"units": unit, "_FillValue": -9999.0})
-            h[name].dims[0].attach_scale(h["time"])
+            new: Any = h[name]
+            new.dims[0].attach_scale(h["time"])
     o = read_agage(path)
     np.testing.assert_allclose(o.values, [1900.5, 1901.25], rtol=1e-12)
     np.testing.assert_allclose(o.sigma, [2.5, np.nan], rtol=1e-12)

@@ -40,7 +40,8 @@ def icos(
     lines.insert(2, f"# HEADER LINES: {count}")
     lines.insert(2, f"# TOTAL LINES: {count + len(rows)}")
     table = [
-        f"TST;90.0;2024;04;01;{h:02d};00;2024.24;{v:.3f};0.592;12;{f};{i};2610;0.016;0.022;0.002;-0.010;0.030;{v - 0.1:.3f};0.5;11"
+        f"TST;90.0;2024;04;01;{h:02d};00;2024.24;{v:.3f};0.592;12;{f};{i};2610;0.016;0.022;0.002;-0.010;0.030;"
+        f"{v - 0.1:.3f};0.5;11"
         for h, v, f, i in rows
     ]
     path.write_text("\n".join([*lines, NAMES, *table]) + "\n", "utf-8")

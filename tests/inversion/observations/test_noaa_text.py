@@ -24,8 +24,8 @@ def event(path, prose=("Dry air mole fractions in nanomol mol-1 (ppb) on the NOA
     rows = [(1, 1850.25, 1.5, "..."), (1, 1850.75, 1.5, "..."), (2, 1900.5, -999.99, ".C."), (3, 5000.0, 1.5, "A.."),
             (4, -999.99, -999.99, "*..")]  # fmt: skip
     table = [
-        f"CGO 2012 05 0{d} 23 15 30 {100 + i}-99 N ch4 ccgg {v:.2f} {u:.2f} {f} H4 2012 06 01 10 00 00 -40.6830 144.6900 "
-        f"164.00 94.00 70.00 {i}"
+        f"CGO 2012 05 0{d} 23 15 30 {100 + i}-99 N ch4 ccgg {v:.2f} {u:.2f} {f} H4 2012 06 01 10 00 00 -40.6830 "
+        f"144.6900 164.00 94.00 70.00 {i}"
         for i, (d, v, u, f) in enumerate(rows)
     ]
     header = [*(f"# {p}" for p in prose), "#", f"# data_fields: {EVENT_NAMES}"]

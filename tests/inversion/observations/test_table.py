@@ -44,7 +44,8 @@ lon: 19.775
 lat: 64.256
 height: SamplingHeight
 instrument: InstrumentId
-notes: [hourly means labelled by their start, "dry, in ppm, as in ICOS releases; the file states neither unit nor scale"]
+notes:
+  - hourly means of dry air in ppm, labelled by their start, as in ICOS releases; the file states none of this
 """
 MAUNA_LOA = """
 species: CO2

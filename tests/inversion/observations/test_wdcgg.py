@@ -13,12 +13,13 @@ NAMES = (
 )
 
 
-def wdcgg(path, zone="8", lon=116.96, project="surface-insitu", ends=False, tag="hourly", unit="ppm", **header):
+def wdcgg(path, zone="8", lon=116.96, project="surface-insitu", ends=False, tag="hourly", unit="ppm", comment=""):
     """Four hours from 00:00 of 2020-01-01 in the station's own time: background, local, invalid, missing."""
     keys = {
         "site_gaw_id": "SDZ", "site_lst2utc": zone, "dataset_parameter": "co2", "dataset_project": project,
         "dataset_selection_tag": tag, "contributor_citation": "Cite the station.", "value:units": unit,
-    } | header  # fmt: skip
+        "value_unc:comment": comment,
+    }  # fmt: skip
     rows = [(0, 420.5, 0.1, 1), (1, 450.25, 0.2, 2), (2, 700.0, 0.1, 3), (3, -999.999, -999.999, 1)]
     table = [
         f"SDZ 2020 01 01 {h:02d} 00 00 "
@@ -83,7 +84,7 @@ def test_trap_02_units_are_those_of_the_header(tmp_path):
 
 
 def test_trap_04_standard_deviations_are_not_uncertainties(tmp_path):
-    o = read_wdcgg(wdcgg(tmp_path / "a.txt", **{"value_unc:comment": "Standard deviation of the mean"}))
+    o = read_wdcgg(wdcgg(tmp_path / "a.txt", comment="Standard deviation of the mean"))
     assert np.isnan(o.sigma).all() and o.extra["std_dev"].tolist() == [0.1, 0.2]
 
 
