@@ -25,6 +25,8 @@ def headed_table(path: str | Path) -> tuple[dict[str, str], list[str], list[str]
     lines, name = lines_of(path), Path(path).name
     match = re.fullmatch(r"#\s*(?:number_of_)?header_lines\s*:\s*(\d+)", lines[0].strip())
     count = int(match[1]) if match else 0
+    if count < len(lines) and lines[count].split("#")[-1].split()[1:2] == ["year"]:
+        count += 1  # some files do not count the line of names
     header, rows = lines[:count], [line for line in lines[count:] if line.strip()]
     names = header[-1].lstrip("# ").removeprefix("data_fields:").split() if header else []
     if (

@@ -11,11 +11,12 @@ from inversion.observations.readers.agage import read_agage
 from tests.inversion.observations import fuzz
 from transport.errors import TanhengError
 
+START = "Time stamp corresponds to beginning of sampling period."
 FOLDER = "uk_ch4_acrg_tdmcmc/obs"
 
 
-def agage(path, label="left", unit="1e-9", comment="Time stamp corresponds to beginning of sampling period."):
-    """Four samples of 20 min as in the AGAGE archive, one missing, one rejected."""
+def agage(path, label="left", unit="1e-9", comment=START, flagged=True):
+    """Four samples of 20 min as in the AGAGE archive, one missing, one rejected where there are flags."""
     fill = {"_FillValue": -9999.0}
     floats = lambda x, **more: (("time",), np.array(x, "f8"), fill | more)  # noqa: E731
     return fuzz.small(xr.Dataset({
@@ -28,7 +29,7 @@ def agage(path, label="left", unit="1e-9", comment="Time stamp corresponds to be
         "inlet_height": floats([10.0] * 4, units="m"),
         "sampling_period": floats([1200.0] * 4, units="s"),
         "instrument_type": (("time",), np.array([2, 8, 2, 2], "i4")),
-        "data_flag": (("time",), np.array(["U", "U", "U", "F"], dtype="S1")),
+        **({"data_flag": (("time",), np.array(["U", "U", "U", "F"], dtype="S1"))} if flagged else {}),
     }, attrs={"species": "ch4", "site_code": "CGO", "inlet_latitude": -40.683, "inlet_longitude": 144.69,
               "inlet_base_elevation_masl": 94.0, "network": "AGAGE"}), path)  # fmt: skip
 
@@ -67,6 +68,19 @@ def test_trap_04_variability_is_not_an_uncertainty(tmp_path):
     assert (o.height[0], o.altitude[0], o.lat[0], o.lon[0]) == (10.0, 104.0, -40.683, 144.69)
 
 
+def test_flags_of_gcwerks_files(tmp_path):
+    path = agage(tmp_path / "AGAGE-GCFID_MHD_20200101_ch4.nc", flagged=False)
+    with xr.open_dataset(path, engine="h5netcdf", decode_cf=False) as ds:
+        old = ds.load().rename({"mf": "ch4", "mf_repeatability": "ch4_repeatability"})
+    old["ch4_integration_flag"] = ("time", np.zeros(4))
+    with pytest.raises(TanhengError, match="lacks its status flag"):
+        read_agage(fuzz.small(old, path))
+    old["ch4_status_flag"] = ("time", np.array([0.0, 1.0, 0.0, 0.0]))
+    o = read_agage(fuzz.small(old, path))
+    assert o.values.tolist() == [1900.5, 1950.0] and o.sigma.tolist() == [2.5, 2.5]
+    assert o.steps[0].dropped == (("flagged by its provider", 1), ("missing value", 1))
+
+
 def test_mace_head_gas_chromatograph(real):
     o = read_agage(real(f"{FOLDER}/AGAGE-GCFID_MHD_20140201_ch4-20140401.nc"))
     # h5py: time 633830962.5, 633835762.5 … 639013822.5 s since 1994; ch4, ch4_repeatability of these rows
@@ -99,6 +113,7 @@ def test_tacolneston_picarro(real):
 @pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.nightly)])
 def test_fuzz_agage(tmp_path, count):
     (tmp_path / "fuzzed").mkdir()
-    tally = fuzz.fuzz(read_agage, agage(tmp_path / "a.nc"), fuzz.HDF, count, tmp_path / "fuzzed")
+    # The published archive holds valid data only and has no flags.
+    tally = fuzz.fuzz(read_agage, agage(tmp_path / "a.nc", flagged=False), fuzz.HDF, count, tmp_path / "fuzzed")
     assert tally["refused"] > count // 5, tally
     print(tally)

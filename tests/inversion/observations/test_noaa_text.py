@@ -94,6 +94,25 @@ def test_hours(tmp_path):
     assert (o.height[0], o.altitude[0], o.lon[0]) == (40.0, 3437.0, -155.576) and set(o.kinds) == {"tower"}
 
 
+def test_trap_04_standard_deviations_are_not_uncertainties(tmp_path):
+    path = hourly(tmp_path / "a.txt")
+    text = path.read_text().replace("value_std_dev", "value_unc")
+    path.write_text(text)
+    np.testing.assert_array_equal(read_noaa_text(path).sigma, [0.3, np.nan, 0.2])
+    path.write_text(
+        text.replace("# value:_FillValue : -999.999", "# value_unc:comment : the standard deviation")
+    )
+    o = read_noaa_text(path)
+    assert np.isnan(o.sigma).all() and o.extra["std_dev"][0] == 0.3
+
+
+def test_names_may_stand_below_the_header(tmp_path):
+    path = hourly(tmp_path / "a.txt")
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(f"# header_lines : {int(first.split()[-1]) - 1}\n{rest}")
+    assert read_noaa_text(path).values.tolist() == [405.25, 406.5, 404.75]
+
+
 def test_traps_02_and_03_units_and_fills(tmp_path):
     with pytest.raises(TanhengError, match="cannot be CO2"):
         read_noaa_text(hourly(tmp_path / "a.txt", unit="nanomol mol-1"))
@@ -115,7 +134,7 @@ def test_what_is_not_known_is_refused(tmp_path, changes, what):
         read_noaa_text(hourly(tmp_path / "a.txt", **changes))
 
 
-@pytest.mark.parametrize("more", [-1, 1, 3])
+@pytest.mark.parametrize("more", [-2, 1, 3])
 def test_a_header_of_another_length_is_refused(tmp_path, more):
     path = hourly(tmp_path / "a.txt")
     first, rest = path.read_text().split("\n", 1)

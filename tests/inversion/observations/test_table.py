@@ -1,5 +1,7 @@
 """Declared tables: maps in YAML for the real CSV files at hand, and what a map may not leave open."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,12 @@ def test_wet_air_is_dried_with_its_own_humidity(tmp_path):
     assert [c.cause for c in o.components] == ["repeatability", "calibration"]
     assert o.steps[0].dropped == (("humidity missing or impossible", 2), ("flag bad", 1), ("missing value", 1))
     assert "wet air" in o.sources[0].notes[0]
+
+
+def test_the_map_of_the_documentation_is_one(tmp_path):
+    page = Path(__file__).parents[3] / "docs" / "observations_towers.md"
+    columns = load(tmp_path, page.read_text("utf-8").split("```yaml")[1].split("```")[0])
+    assert columns.air == "wet" and columns.uncertainty == {"repeatability": 1.5, "calibration": "u_cal"}
 
 
 def test_trap_01_stamp_and_time_zone_are_declared(tmp_path):
