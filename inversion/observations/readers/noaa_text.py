@@ -13,6 +13,15 @@ from inversion.observations.readers.files import source_of
 from transport.errors import TanhengError
 
 _FAIR_USE = ("dataset_citation", "dataset_fair_use", "dataset_warning", "dataset_reciprocity", "dataset_contribution")
+# Columns of event files; the oldest lack the last two.
+_EVENT = (
+    *(f"sample_{n}" for n in ("site_code", "year", "month", "day", "hour", "minute", "seconds", "id", "method")),
+    "parameter_formula", "analysis_group_abbr",
+    *(f"analysis_{n}" for n in ("value", "uncertainty", "flag", "instrument")),
+    *(f"analysis_{n}" for n in ("year", "month", "day", "hour", "minute", "seconds")),
+    *(f"sample_{n}" for n in ("latitude", "longitude", "altitude")), "event_number",
+)  # fmt: skip
+_SURFACE = ("sample_elevation", "sample_intake_height")
 _TIME = ("year", "month", "day", "hour", "minute")
 
 
@@ -36,6 +45,12 @@ def read_noaa_text(path: str | Path) -> Observations:
 
 def _event(path: str | Path, lines: list[str], table: Columns) -> Observations:
     """Older style: one line per flask and gas; unit and scale stand in the prose of the header, if at all."""
+    lost = [n for n in _EVENT if not table.has(n)] or [n for n in _SURFACE if not table.has(n)]
+    if lost and lost != list(_SURFACE):
+        raise TanhengError(
+            f"{table.name} lacks columns of NOAA event files", got=f"no {', '.join(lost)}",
+            expected=" ".join((*_EVENT, *_SURFACE)), remedy="use the file as NOAA published it",
+        )  # fmt: skip
     gases = np.unique(table.words("parameter_formula"))
     if len(gases) != 1:
         raise TanhengError(

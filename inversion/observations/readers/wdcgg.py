@@ -14,6 +14,12 @@ from transport.errors import TanhengError
 
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 _INTERVALS = ("hourly", "daily", "monthly")
+# Columns 8 to 13 repeat the date, for the end of the interval.
+_FIRST = ("site_gaw_id", *_PARTS)
+_LAST = (
+    "value", "value_unc", "nvalue", "latitude", "longitude", "altitude", "elevation", "intake_height", "flask_no",
+    "ORG_QCflag", "QCflag", "instrument", "measurement_method", "scale",
+)  # fmt: skip
 # Local standard time may differ from the sun's by this much, h (western China keeps Beijing's: 3 h).
 _SUN = 3.5
 
@@ -32,10 +38,13 @@ def read_wdcgg(path: str | Path) -> Observations:
         TanhengError: not such a file, or one that lacks its unit, time zone or interval.
     """
     header, _, names, rows = headed_table(path)
-    if names[-1] == "scale":  # the last column may hold blanks
-        last = len(names) - 1
-        rows = [[*row[:last], " ".join(row[last:])] if len(row) > last else row for row in rows]
-    table = Columns(Path(path).name, names, rows)
+    if len(names) != 27 or tuple(names[:7]) != _FIRST or tuple(names[13:]) != _LAST:
+        raise TanhengError(
+            f"{Path(path).name} has other columns than WDCGG files of observations", got=" ".join(names),
+            expected=" ".join((*_FIRST, *_PARTS, *_LAST)), remedy="use the file as WDCGG published it",
+        )  # fmt: skip
+    rows = [[*row[:26], " ".join(row[26:])] if len(row) > 26 else row for row in rows]  # a scale may hold blanks
+    table = Columns(Path(path).name, [*_FIRST, *_PARTS, *_LAST], rows)
     species = insitu.species_of(_need(header, "dataset_parameter", table), table.name)
     factor = insitu.unit_factor(_need(header, "value:units", table), species, f"value of {table.name}")
     kind, instant = insitu.kind_of(_need(header, "dataset_project", table), table.name)

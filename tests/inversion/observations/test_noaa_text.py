@@ -99,9 +99,7 @@ def test_trap_04_standard_deviations_are_not_uncertainties(tmp_path):
     text = path.read_text().replace("value_std_dev", "value_unc")
     path.write_text(text)
     np.testing.assert_array_equal(read_noaa_text(path).sigma, [0.3, np.nan, 0.2])
-    path.write_text(
-        text.replace("# value:_FillValue : -999.999", "# value_unc:comment : the standard deviation")
-    )
+    path.write_text(text.replace("# value:_FillValue : -999.999", "# value_unc:comment : the standard deviation"))
     o = read_noaa_text(path)
     assert np.isnan(o.sigma).all() and o.extra["std_dev"][0] == 0.3
 

@@ -13,7 +13,17 @@ NAMES = (
 )
 
 
-def wdcgg(path, zone="8", lon=116.96, project="surface-insitu", ends=False, tag="hourly", unit="ppm", comment=""):
+def wdcgg(
+    path,
+    zone="8",
+    lon=116.96,
+    project="surface-insitu",
+    ends=False,
+    tag="hourly",
+    unit="ppm",
+    comment="",
+    scale="WMO_CO2_X2019",
+):
     """Four hours from 00:00 of 2020-01-01 in the station's own time: background, local, invalid, missing."""
     keys = {
         "site_gaw_id": "SDZ", "site_lst2utc": zone, "dataset_parameter": "co2", "dataset_project": project,
@@ -24,7 +34,7 @@ def wdcgg(path, zone="8", lon=116.96, project="surface-insitu", ends=False, tag=
     table = [
         f"SDZ 2020 01 01 {h:02d} 00 00 "
         + (f"2020 01 01 {h + 1:02d} 00 00" if ends else "-999 -9 -9 -9 -9 -9")
-        + f" {v:.3f} {u:.3f} -999 40.650 {lon:.3f} 293.3 287.0 6.3 -999.999 U {q} 9 10 WMO CO2 X2019"
+        + f" {v:.3f} {u:.3f} -999 40.650 {lon:.3f} 293.3 287.0 6.3 -999.999 U {q} 9 10 {scale}"
         for h, v, u, q in rows
     ]
     lines = [*(f"# {k} : {v}" for k, v in keys.items()), f"# {NAMES}"]
@@ -60,6 +70,11 @@ def test_values_flags_and_places(tmp_path):
     assert o.scale == "WMO CO2 X2019" and np.isnan(o.extra["nvalue"]).all() and set(o.groups) == {"SDZ"}
     assert (o.height[0], o.altitude[0], o.lat[0], o.lon[0]) == (6.3, 293.3, 40.65, 116.96)
     assert o.sources[0].attribution == "Cite the station."
+
+
+def test_scales_may_hold_blanks(tmp_path):
+    assert read_wdcgg(wdcgg(tmp_path / "a.txt", scale="WMO CO2 X2007")).scale == "WMO CO2 X2007"
+    assert read_wdcgg(wdcgg(tmp_path / "a.txt", scale="-9")).scale == ""
 
 
 def test_intervals(tmp_path):
