@@ -5,6 +5,7 @@ Readers get arrays whose names, dimensions, types and units have been checked; l
 
 import contextlib
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ class NetCDF:
                 expected="NetCDF-4 (HDF5), NetCDF-3 classic or 64-bit offset", remedy="nccopy -k nc4 in.nc out.nc",
             )  # fmt: skip
         self._datasets: dict[str, xr.Dataset] = {}
-        opened: Any = self.path
+        # From memory: an engine that fails half-way would keep a file on disk open.
+        opened: Any = io.BytesIO(data)
         for short, group in (groups or {"": ""}).items():
             try:
                 if engine == "h5netcdf":
@@ -108,13 +110,14 @@ class NetCDF:
                 )  # fmt: skip
             except Exception as error:  # the engines raise what they like on a damaged header
                 self.close()
-                raise self.damaged(f"group {group or '/'}", error) from error
+                # The traceback would keep the engine's handle, and the file open, as long as somebody holds the error.
+                raise self.damaged(f"group {group or '/'}", error) from error.with_traceback(None)
             self._datasets[short] = self._stack.enter_context(dataset)
 
     def _store(self, group: str) -> H5NetCDFStore:
         """One group. The handle is ours: of a damaged file, h5netcdf would leave its own open."""
         if self._whole is None:
-            handle = self._stack.enter_context(h5py.File(self.path, "r"))
+            handle = self._stack.enter_context(h5py.File(io.BytesIO(self.data), "r"))
             self._whole = h5netcdf.File(handle, "r", phony_dims="access", decode_vlen_strings=True)
         return H5NetCDFStore(self._whole, group=group or None)
 
@@ -156,6 +159,14 @@ class NetCDF:
         """True where the file holds this variable."""
         short, _, plain = name.rpartition(":")
         return plain in self._datasets[short].variables
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Dimensions of a variable.
+
+        Raises:
+            TanhengError: there is none of this name.
+        """
+        return tuple(map(str, self._variable(name).dims))
 
     def size(self, dim: str, group: str = "") -> int:
         """Length of a dimension.
