@@ -8,7 +8,7 @@ import numpy as np
 
 from inversion.observations.observations import Observations, sift
 from inversion.observations.readers.files import lines_of, source_of
-from inversion.observations.readers.table import Table, repeated, table
+from inversion.observations.readers.named_columns import Table, repeated, table
 from inversion.observations.record import Source, Step
 from inversion.observations.units import UNIT_OF
 from transport.errors import TanhengError

@@ -5,6 +5,7 @@ Readers get arrays whose names, dimensions, types and units have been checked; l
 
 import contextlib
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,19 @@ class NetCDF:
         for short, group in (groups or {"": ""}).items():
             options: dict[str, Any] = {"group": group} if group else {}
             try:
+                # From memory: a damaged file that an engine fails to open would stay open, and locked, by its path.
                 dataset = xr.open_dataset(
-                    self.path, engine=engine, decode_times=False, decode_coords=False, mask_and_scale=False, **options
+                    io.BytesIO(data),
+                    engine=engine,
+                    decode_times=False,
+                    decode_coords=False,
+                    mask_and_scale=False,
+                    **options,
                 )
             except Exception as error:  # the engines raise what they like on a damaged header
                 self.close()
-                raise self.damaged(f"group {group or '/'}", error) from error
+                # The traceback would keep the engine's handle, and the file open, as long as somebody holds the error.
+                raise self.damaged(f"group {group or '/'}", error) from error.with_traceback(None)
             self._datasets[short] = self._stack.enter_context(dataset)
 
     def __enter__(self) -> "NetCDF":

@@ -9,7 +9,7 @@ import numpy as np
 
 from inversion.observations.observations import Observations
 from inversion.observations.readers.files import lines_of, source_of
-from inversion.observations.readers.table import table
+from inversion.observations.readers.named_columns import table
 from inversion.observations.readers.tccon import pressure_weights
 from inversion.observations.record import Source, Step
 from inversion.observations.vertical import Vertical

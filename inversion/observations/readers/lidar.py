@@ -12,7 +12,7 @@ import numpy as np
 from inversion.observations.component import Component
 from inversion.observations.observations import Observations, sift
 from inversion.observations.readers.files import NetCDF, lines_of, seconds_since, source_of
-from inversion.observations.readers.table import Table, repeated, table
+from inversion.observations.readers.named_columns import Table, repeated, table
 from inversion.observations.record import Source, Step
 from inversion.observations.units import UNIT_OF, mole_fraction
 from inversion.observations.vertical import Vertical
