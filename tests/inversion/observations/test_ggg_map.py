@@ -58,6 +58,15 @@ def test_a_file_that_does_not_tell_is_refused(tmp_path):
     assert read_map(path, wet=True).gases["CO2"][0] == pytest.approx(410.0 / (1.0 - 0.0189))
 
 
+@pytest.mark.parametrize("left", [0, 1, 50, 70])
+def test_a_cut_profile_is_refused(tmp_path, left):
+    path = map_file(tmp_path / "xx20210329.map", OLD)
+    path.write_text("\n".join(path.read_text().splitlines()[: 6 + left]) + "\n")
+    with pytest.raises(TanhengError, match="cannot be meant") as error:
+        read_map(path)
+    assert error.value.expected == "51 levels (GGG2020) or 71 (GGG2014)"
+
+
 @pytest.fixture
 def columns(tmp_path):
     return read_em27(proffast(tmp_path / "ma_SN061_20210329.csv"))
