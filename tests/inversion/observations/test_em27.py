@@ -115,6 +115,8 @@ def test_xair_is_a_filter_on_request(tmp_path):
     o = read_em27(path, xair=(0.994, 1.001))
     assert o.extra["xair"].tolist() == [0.995, 1.0] and o.steps[0].dropped == (("XAIR outside 0.994…1.001", 2),)
     assert len(read_em27(path)) == 4
+    with pytest.raises(TanhengError, match=r"XAIR outside 0.9…1': 7"):  # 1.0005 in every row of the export
+        read_em27(export(tmp_path / "export.csv"), xair=(0.9, 1.0))
 
 
 def test_name_must_tell_the_instrument(tmp_path):

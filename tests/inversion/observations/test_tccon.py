@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from inversion.observations.readers.tccon import pressure_weights, read_tccon
-from tests.inversion.observations.fuzz import HDF, fuzz, levels_turned, small
+from tests.inversion.observations.fuzz import HDF, SAME, fuzz, levels_turned, small
 from transport.errors import TanhengError
 
 HARWELL = "satellite_and_column_l2/tccon/hw20230402_20230402.public.qc.nc"
@@ -28,7 +28,7 @@ def synthetic(path, revision="R0", drop=False, **changes):
     """Three spectra on six levels, in the names and units of a public file."""
     n, atm = 3, np.array([1.01, 0.8, 0.6, 0.3, 0.1, 0.01])
     q, g = np.array([0.012, 0.008, 0.004, 5e-4, 1e-5, 5e-6]), np.array([9.81, 9.805, 9.8, 9.78, 9.75, 9.7])
-    co2, ch4 = np.array([425.0, 421.0, 419.0, 416.0, 410.0, 405.0]), np.array([1950.0, 1920, 1900, 1850, 1500, 800])
+    co2, ch4 = np.array([432.0, 422.0, 418.0, 412.0, 395.0, 380.0]), np.array([1950.0, 1920, 1900, 1850, 1500, 800])
     xluft = np.array([0.999, 1.002, 1.0])
     h = quadrature(atm * 101325.0, 1.0 / (g * (1.0 + q / (1.0 - q) * 18.015 / 28.9647)), 1.0e5, 20_001)
     w = h / (1.0 - q)
@@ -104,7 +104,7 @@ def test_trap_12_wet_profiles_and_three_units(harwell):
 
 def test_trap_12_dry_profile_to_nine_digits(tmp_path):
     o = read_tccon(synthetic(tmp_path / "a.nc", "R1"))
-    np.testing.assert_allclose(o.vertical.prior[0], [425.0, 421.0, 419.0, 416.0, 410.0, 405.0], rtol=1e-12)
+    np.testing.assert_allclose(o.vertical.prior[0], [432.0, 422.0, 418.0, 412.0, 395.0, 380.0], rtol=1e-12)
 
 
 def test_trap_13_faulty_operator_is_not_used(harwell):
@@ -212,13 +212,35 @@ def test_what_is_not_there_is_refused(tmp_path):
         read_tccon(path)
 
 
+def test_prior_column_follows_the_o2_of_each_spectrum(tmp_path):
+    path = synthetic(tmp_path / "a.nc")
+    with h5py.File(path, "a") as f:  # 2 % less O2 than there is: file columns and xluft are 2 % high
+        for name in ("xluft", "prior_xco2_x2019", "prior_xh2o"):
+            f[name][...] = f[name][...] * 1.02
+    o = read_tccon(path)
+    assert len(o) == 3
+    np.testing.assert_allclose(o.vertical.prior_value, 413.64961, atol=2e-5)  # by trapezia on 2·10⁶ slices
+
+
+def upside_down(*names):
+    """One of these variables runs from the top to the ground."""
+
+    def turned(rng, file):
+        with h5py.File(file, "a") as f:
+            name = names[rng.integers(len(names))]
+            f[name][...] = f[name][...][..., ::-1]
+        return SAME
+
+    return turned
+
+
 @pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("revision", ["R0", "R1"])
 def test_fuzz_tccon(tmp_path, revision, count):
     (tmp_path / "in").mkdir()
-    profiles = ["prior_pressure", "prior_co2", "prior_h2o", "prior_gravity"]
-    turned = levels_turned(*profiles, *(["integration_operator_x2019"] if revision == "R1" else []))
+    profiles = ["prior_co2", "prior_h2o", *(["integration_operator_x2019"] if revision == "R1" else [])]
+    turned = levels_turned("prior_pressure", "prior_gravity"), upside_down(*profiles)
     original = synthetic(tmp_path / "in" / "a.nc", revision, drop=True)
-    tally = fuzz(read_tccon, original, (*HDF, turned), count, tmp_path)
+    tally = fuzz(read_tccon, original, (*HDF, *turned), count, tmp_path)
     print(revision, tally)
     assert tally["refused"] > count / 4 and tally["same"] > 0
