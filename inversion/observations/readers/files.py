@@ -72,6 +72,12 @@ def lines_of(path: str | Path) -> list[str]:
     return text.splitlines()
 
 
+class _ReadOnly(h5netcdf.File):
+    """A file whose `close` works too where opening failed half-way; the library's own complains on standard error."""
+
+    _writable = _close_h5file = False
+
+
 class NetCDF:
     """An open NetCDF file whose fields are checked when they are taken.
 
@@ -118,8 +124,8 @@ class NetCDF:
         """One group. The handle is ours: of a damaged file, h5netcdf would leave its own open."""
         if self._whole is None:
             handle = self._stack.enter_context(h5py.File(io.BytesIO(self.data), "r"))
-            self._whole = h5netcdf.File(handle, "r", phony_dims="access", decode_vlen_strings=True)
-        return H5NetCDFStore(self._whole, group=group or None)
+            self._whole = _ReadOnly(handle, "r", phony_dims="access", decode_vlen_strings=True)
+        return H5NetCDFStore(self._whole[group] if group else self._whole)
 
     def __enter__(self) -> "NetCDF":
         return self
