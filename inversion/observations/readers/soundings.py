@@ -35,7 +35,11 @@ def epoch(file: NetCDF, name: str, word: str) -> str:
     try:
         if first != word or not date:
             raise ValueError(unit)
-        return str(np.datetime64(date.strip().removesuffix("UTC").strip(), "ns"))
+        moment = date.strip().removesuffix("UTC").strip()
+        # Nanoseconds reach from 1678 to 2262 and wrap round beyond.
+        if not np.datetime64("1900-01-01", "s") <= np.datetime64(moment, "s") <= np.datetime64("2200-01-01", "s"):
+            raise ValueError(unit)
+        return str(np.datetime64(moment, "ns"))
     except ValueError as error:
         raise TanhengError(
             f"{name} of {file.name} has the wrong unit", got=repr(unit), expected=f"'{word} since YYYY-MM-DD hh:mm:ss'",
@@ -61,6 +65,14 @@ def unusable(
             "no time": np.isnat(start),
             "no place": ~((np.abs(lat) <= 90.0) & (np.abs(lon) <= 180.0)),
         }
+
+
+def astray(lon: np.ndarray, lat: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(n,) True where a centre lies outside the box of its corners; not judged across the date line."""
+    with np.errstate(invalid="ignore"):
+        low, high = corners.min(axis=1), corners.max(axis=1)
+        wide = high[:, 0] - low[:, 0] > 180.0
+        return ((lat < low[:, 1]) | (lat > high[:, 1])) | (((lon < low[:, 0]) | (lon > high[:, 0])) & ~wide)
 
 
 def faults(

@@ -16,7 +16,7 @@ from inversion.observations.readers.sentinel5p import (
     place,
     times,
 )
-from inversion.observations.readers.soundings import believe, epoch, extras, finite, noise, outline, unusable
+from inversion.observations.readers.soundings import astray, believe, epoch, extras, finite, noise, outline, unusable
 from inversion.observations.record import Step
 from transport.constants import MOLAR_MASS_DRY_AIR, STANDARD_GRAVITY
 from transport.errors import TanhengError
@@ -111,9 +111,10 @@ def _cut_out(file: NetCDF) -> Observations:
     values, lon, lat = (file.numbers(n, _CUT, u).ravel() for n, u in (("NO2", _MOLES), ("lon", None), ("lat", None)))
     moment = seconds_since(epoch(file, "time", "days"), 86400.0 * np.ravel(file.numbers("time", ())), file.name)
     start = np.repeat(moment, values.size)
-    keep, dropped = sift(unusable(values, start, lon, lat, _LIMITS), values.size)
-    rows = np.flatnonzero(keep)
     corners = outline(*(file.numbers(n, (*_CUT, "corner")).reshape(-1, 4) for n in ("lonc", "latc")))
+    reasons = unusable(values, start, lon, lat, _LIMITS) | {"centre outside its corners": astray(lon, lat, corners)}
+    keep, dropped = sift(reasons, values.size)
+    rows = np.flatnonzero(keep)
     original = file.text("original file name", "not stated")
     notes = (
         f"cut-out of {original}; filter: quality value {file.text('QA value filter', 'not stated')}",
