@@ -214,7 +214,7 @@ def _pixels(o: Observations, air: Air, x, y, owner, points: int) -> tuple[np.nda
     u, w = (a.ravel()[:, None] for a in np.meshgrid(s, s))
     shape = np.concatenate([(1 - u) * (1 - w), u * (1 - w), u * w, (1 - u) * w], axis=1)  # corners in order round
     cx, cy = air.place(o.corners[..., 0], o.corners[..., 1])
-    known = np.isfinite(o.corners).all(axis=(1, 2))[owner]
+    known = np.all(np.isfinite(o.corners), axis=(1, 2))[owner]
     px, py = ((np.where(np.isfinite(c), c, 0.0) @ shape.T)[owner] for c in (cx, cy))
     return np.where(known[:, None], px, x[:, None]), np.where(known[:, None], py, y[:, None])
 
