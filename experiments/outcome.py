@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.cases import Setup
-from inversion.diagnostics import Diagnostics, Impact, diagnose, impact, innovations
+from inversion.diagnostics import Diagnostics, Impact, dfs_of_elements, diagnose, impact, innovations
 from inversion.joint import JointPosterior
 from inversion.marginal import parameter_signal
 from inversion.posterior import AbstractPosterior, SkewedTotals
@@ -88,6 +88,7 @@ class Outcome:
         measured: (m,) True for rows of y that are measurements.
         modelled_prior, modelled_posterior: (m,) H x + b.
         diagnostics: fit and degrees of freedom.
+        block_dfs: name of each block of the control vector to its degrees of freedom for signal, or None as `impact`.
         impact: what each site or overpass did to each total; None for a posterior that is not Gaussian.
         consistency: of the innovations; None for too many observations.
         parameters: of the transport, where they were estimated.
@@ -105,6 +106,7 @@ class Outcome:
     modelled_prior: np.ndarray
     modelled_posterior: np.ndarray
     diagnostics: Diagnostics
+    block_dfs: dict[str, float] | None
     impact: Impact | None
     consistency: Consistency | None
     parameters: tuple[Parameter, ...]
@@ -165,6 +167,15 @@ def _parameters(setup: Setup, posterior: AbstractPosterior, names: tuple[str, ..
     )  # fmt: skip
 
 
+def _block_dfs(setup: Setup, posterior: AbstractPosterior) -> dict[str, float]:
+    """trace of the averaging kernel over the elements of each block."""
+    each, start, found = np.asarray(dfs_of_elements(posterior)), 0, {}
+    for name, size, _ in setup.blocks:
+        found[name] = float(each[start : start + size].sum())
+        start += size
+    return found
+
+
 def _consistency(posterior: AbstractPosterior) -> Consistency | None:
     problem = posterior.problem
     gaussian = isinstance(posterior, AbstractGaussianPosterior) and not isinstance(posterior, JointPosterior)
@@ -206,6 +217,7 @@ def evaluate(
         modelled_prior=np.asarray(problem.modelled(prior.mean)),
         modelled_posterior=np.asarray(posterior.problem.modelled(posterior.mean)),
         diagnostics=diagnose(posterior),
+        block_dfs=_block_dfs(setup, posterior) if gaussian else None,
         impact=impact(posterior, weights, setup.observations.groups) if gaussian else None,
         consistency=_consistency(posterior),
         parameters=_parameters(setup, posterior, parameters),

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.cases import Citation
 from experiments.outcome import Outcome
 from inversion.diagnostics import rmse
+from inversion.observations import Observations
 
 _REPORTED = (
     "jax",
@@ -61,6 +62,16 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
             {name: value for name, value in dataclasses.asdict(p).items() if value is not None}
             for p in outcome.parameters
         ],
+        "blocks": [
+            {
+                "name": name,
+                "n": size,
+                "unit": unit,
+                "dfs": None if outcome.block_dfs is None else outcome.block_dfs[name],
+            }
+            for name, size, unit in setup.blocks
+        ],
+        "observations": _record(setup.observations),
         "n_obs": int(measured.sum()),
         "n_constraints": int((~measured).sum()),
         "n_state": int(outcome.mean.size),
@@ -70,6 +81,24 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
         "result": outcome.result,
         "wall_seconds": wall_seconds,
         "peak_memory_mib": peak_memory_mib(),
+    }
+
+
+def _record(o: Observations) -> dict[str, Any]:
+    """From the files to the rows of y: what was left out and why, and the causes of error."""
+    causes = []
+    for c in o.components:
+        known = np.isfinite(c.sigma) & (c.sigma > 0.0)
+        if known.any():
+            sigma = c.sigma[known]
+            causes.append({
+                "cause": c.cause, "n": int(known.sum()), "low": float(sigma.min()), "high": float(sigma.max()),
+                "rms": float(np.sqrt(np.mean(sigma**2))), "shared": len(set(c.groups[known]) - {""}), "unit": o.unit,
+            })  # fmt: skip
+    return {
+        "steps": [dataclasses.asdict(s) | {"before": s.before, "dropped": dict(s.dropped)} for s in o.steps],
+        "components": causes,
+        "sources": [dataclasses.asdict(s) for s in o.sources],
     }
 
 

@@ -19,6 +19,8 @@ TEXT = {
     "truth": "Truth",
     "observed": "Observed",
     "increment": "Posterior − prior",
+    "residual": "Observed − modelled",
+    "overpass": "{group}: {count} columns, {time} UTC",
     "reduction": "Uncertainty reduction",
     "reduction_of": "Reduction of standard uncertainty",
     "up_to": "{title}, up to {largest} %",

@@ -24,6 +24,21 @@ TEXT = {
     "maps": "Maps",
     "series": "Observed and modelled",
     "diagnostics": "Diagnostics",
+    "observations": "Observations",
+    "step": "Step",
+    "before_step": "Before",
+    "kept": "Kept",
+    "left_out": "Left out",
+    "cause": "Cause of error",
+    "rms": "RMS σ",
+    "range": "σ from … to",
+    "shared": "Errors shared by several values",
+    "none_shared": "none",
+    "causes_why": "One standard deviation. Causes are added in squares; a shared error is one number for all values "
+    "of its group.",
+    "stamp": "time stamps: {stamp}",
+    "block": "Part of the control vector",
+    "block_dfs_why": "Degrees of freedom by part: how many independent numbers the measurements determine there.",
     "notes": "Notes",
     "citations": "References",
     "provenance": "Provenance",
@@ -260,6 +275,39 @@ def _innovations(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
+def _blocks(blocks: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Name, number and degrees of freedom of each part of the control vector; empty where these are not known."""
+    return [
+        {"name": pretty(b["name"]), "n": number(b["n"], 0), "dfs": number(b["dfs"], -1 if b["dfs"] > 0.1 else -3)}
+        for b in blocks
+        if b["dfs"] is not None
+    ]
+
+
+def _observations(record: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The steps from the files to the rows of y, the causes of error, and the files."""
+    steps = [
+        {"what": pretty(s["what"]), "before": number(s["before"], 0), "kept": number(s["kept"], 0),
+         "left": "; ".join(f"{reason}: {count}" for reason, count in s["dropped"].items()) or "–"}
+        for s in record["steps"]
+    ]  # fmt: skip
+    causes = []
+    for c in record["components"]:
+        place = value_place(c["rms"])
+        low, high, rms = (number(c[name], place) for name in ("low", "high", "rms"))
+        same = low == high
+        causes.append({
+            "cause": c["cause"], "n": number(c["n"], 0), "rms": rms, "range": "–" if same else f"{low} … {high}",
+            "shared": number(c["shared"], 0) if c["shared"] else TEXT["none_shared"], "unit": pretty(c["unit"]),
+        })  # fmt: skip
+    sources = [
+        {"name": s["name"], "sha256": s["sha256"][:12], "reader": s["reader"],
+         "stamp": TEXT["stamp"].format(stamp=s["stamp"]), "attribution": s["attribution"], "notes": s["notes"]}
+        for s in record["sources"]
+    ]  # fmt: skip
+    return {"steps": steps, "causes": causes, "sources": sources}
+
+
 def _fit(summary: dict[str, Any], first: Total) -> list[dict[str, str]]:
     rows, place_of_shift = [], value_place(first.u_posterior)
     for fit in summary["fit"]:
@@ -287,7 +335,7 @@ def inline(path: Path) -> str:
 
 def _figures(figures: dict[str, Path]) -> dict[str, list[str]]:
     """Inlined images by section; the single maps stay files, because the sheet shows them all."""
-    series = [name for name in figures if name.split("-")[0] == "series"]
+    series = [name for name in figures if name.split("-")[0] in ("soundings", "series")]
     names = {"totals": ["totals"], "maps": ["maps"], "series": series}
     return {section: [inline(figures[n]) for n in wanted if n in figures] for section, wanted in names.items()}
 
@@ -340,6 +388,8 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
         "diagnostics": _diagnostics(summary),
         "fit": _fit(summary, first),
         "parameters": _parameters(outcome),
+        "observations": _observations(summary["observations"]),
+        "blocks": _blocks(summary["blocks"]),
         "impact": {
             name: TEXT[name].format(region=pretty(first.region), unit=pretty(first.unit))
             for name in ("shift", "removed", "impact_why")

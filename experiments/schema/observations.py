@@ -103,11 +103,12 @@ class BowenSoundings(Observations):
     """TROPOMI XCH4 of the day; its errors are not part of the data (the file holds a constant 20 ppb)."""
 
     qa_minimum: float = 0.5
-    retrieval_noise_ppb: float = 5.0
-    transport_ppb: float = 2.0
+    noise_ppb: float = 1.5
+    correlated_ppb: float = 4.5
+    correlation_km: float = 10.0
 
     def __post_init__(self):
-        positive(self, "observations", "retrieval_noise_ppb", "transport_ppb")
+        positive(self, "observations", "noise_ppb", "correlated_ppb", "correlation_km")
         require(0 <= self.qa_minimum <= 1, "observations.qa_minimum", self.qa_minimum, "0…1")
 
 

@@ -46,10 +46,12 @@ def _products(products: schema.Products, outcome: Outcome, folder: Path) -> dict
     figures: dict[str, Path] = {}
     if products.figures:
         from experiments.products.maps import draw_maps
+        from experiments.products.soundings import draw_soundings
         from experiments.products.timeseries import draw_series, draw_totals
 
         with stage("maps and series"):
             figures |= draw_maps(outcome, folder)
+            figures |= draw_soundings(outcome, folder)
             figures |= draw_series(outcome, folder)
             figures["totals"] = draw_totals(outcome, folder)
     if products.netcdf:

@@ -38,6 +38,9 @@ from transport.batches import in_batches
 from transport.errors import TanhengError
 
 METHODS = ("auto", "collapsed", "joint")
+# A step costs n² m operations collapsed and n m jointly: beyond this product jointly gives more effective draws per
+# second (150 unknowns and 500 observations: 520 against 7; 20 and 60: collapsed is ahead).
+COLLAPSIBLE = 2_000_000
 
 
 class Marginal(eqx.Module):
@@ -256,7 +259,7 @@ class Hierarchical(eqx.Module):
         prior_median: (k,) of θ.
         prior_log_sigma: (k,) standard deviation of log θ, 0.7 for a factor of two.
         chains, warmup, count, seed, target_acceptance, doublings, limits: as in `Sampling`.
-        method: "collapsed", "joint", or "auto" for collapsed where all unknowns are Gaussian.
+        method: "collapsed", "joint", or "auto" for collapsed where all unknowns are Gaussian and few.
         positive: log-normal unknowns as in `Sampling`; joint only.
 
     Raises:
@@ -300,8 +303,9 @@ class Hierarchical(eqx.Module):
         """
         mu, s = jnp.log(jnp.asarray(self.prior_median)), jnp.asarray(self.prior_log_sigma, dtype=float)
         marginal, key = Marginal(problem_of, mu, s), jax.random.key(self.seed)
-        joint = self.method == "joint" or (self.method == "auto" and bool(np.any(self.positive)))
         centre = target_of(problem_of(jnp.exp(mu)), self.positive)
+        costly = centre.size**2 * centre.y.size > COLLAPSIBLE
+        joint = self.method == "joint" or (self.method == "auto" and (costly or bool(np.any(self.positive))))
         if centre.size > PRECONDITION_LIMIT:
             raise TanhengError(
                 "too many unknowns for a hierarchical run", got=centre.size, expected=f"at most {PRECONDITION_LIMIT}",

@@ -11,6 +11,9 @@ from inversion.observations import Component, Observations
 from inversion.observations.operator import observe, on_model_ground, substitute_prior, within
 from inversion.observations.readers.open_methane import read_open_methane
 
+# Errors of the retrieval (albedo, aerosol) and of the transport that neighbouring soundings have in common.
+CORRELATED = "retrieval bias"
+
 
 def read(config: schema.BowenSoundings, path: str, air: Domain, split: int) -> Observations:
     """XCH4 of the day within the grid and the window, with the configured errors.
@@ -21,7 +24,7 @@ def read(config: schema.BowenSoundings, path: str, air: Domain, split: int) -> O
     read = read_open_methane(BOWEN_BASIN.fetch(path), config.qa_minimum)
     observed = on_model_ground(within(read, air.air(split)), air.air(split))
     n = len(observed)
-    errors = {"retrieval noise": config.retrieval_noise_ppb, "transport": config.transport_ppb}
+    errors = {"retrieval noise": config.noise_ppb, CORRELATED: config.correlated_ppb}
     components = tuple(Component.independent(cause, np.full(n, sigma)) for cause, sigma in errors.items())
     return observed.replace(components=components)
 

@@ -246,3 +246,19 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path):
             netcdf.read(cut)
     with pytest.raises(TanhengError, match="cannot be read"):
         netcdf.read(tmp_path / "none.nc")
+
+
+def test_errors_are_correlated_by_distance_within_a_group():
+    o = observations(lon=np.array([10.0, 10.0]), lat=np.array([50.0, 50.1]), groups=np.array(["A", "A"]))
+    o = o.with_components(Component.independent("retrieval bias", [2.0, 3.0]))
+    d = 6371.0 * np.deg2rad(0.1)
+    off = 6.0 * np.exp(-d / 20.0)
+    R = np.array([[1.0 + 4.0, off], [off, 4.0 + 9.0]])
+    np.testing.assert_allclose(mismatch.covariance(o, {"retrieval bias": 20.0}).mv(jnp.eye(2)), R, rtol=1e-9)
+    apart = o.replace(groups=np.array(["A", "B"]))
+    np.testing.assert_allclose(mismatch.covariance(apart, {"retrieval bias": 20.0}).mv(jnp.eye(2)), np.diag(np.diag(R)))
+    for wrong in ({"transport": 20.0}, {"retrieval bias": 0.0}):
+        with pytest.raises(TanhengError, match="correlated by distance"):
+            mismatch.covariance(o, wrong)
+    with pytest.raises(TanhengError, match="without a place"):
+        mismatch.covariance(observations(), {"repeatability": 20.0})
