@@ -69,3 +69,12 @@ def real():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def smartcarb():
+    """Skips where the files of SMARTCARB are not at hand."""
+    from experiments.data import SMARTCARB
+
+    _needs(SMARTCARB)
+    return SMARTCARB
