@@ -110,7 +110,8 @@ def _observed(config: schema.Co2mObservations, city: City, seed: int) -> Observa
     (noise,) = swath.components
     noise = noise.scaled(config.noise_scale)
     drawn = noise.sigma * np.random.default_rng(seed).standard_normal(len(swath))
-    return swath.replace(values=swath.values + drawn, components=(noise,))
+    noisy = swath.replace(values=swath.values + drawn, components=(noise,))
+    return mismatch.apply(noisy, [r.rule() for r in config.mismatch])
 
 
 def _project(lon, lat):

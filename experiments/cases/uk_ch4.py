@@ -95,6 +95,7 @@ def assemble(config: schema.Config) -> Setup:
         boundary, per_cell = _sensitivities(data, rows)
         basis = _basis(config.control, grid, per_cell)
         observations = _observations(data, rows, observed.model_error_ppb)
+        observations = mismatch.apply(observations, [r.rule() for r in observed.mismatch])
         B, of_length = _prior_covariance(data, grid, basis, config)
         H = np.concatenate([boundary, basis.aggregate(per_cell.reshape(-1, *grid.shape))], axis=1)
         problem = Problem(
@@ -185,6 +186,8 @@ def _observations(data: xr.Dataset, rows: np.ndarray, model_error: float) -> Obs
         start=day,
         end=day + np.timedelta64(1, "D"),
         groups=np.array([SITES[n][0] for n in names]),
+        lon=np.array([SITES[n][1] for n in names]),
+        lat=np.array([SITES[n][2] for n in names]),
         components=(
             Component.independent("repeatability", data.sigma_measure.values[rows]),
             Component.independent("transport", np.full(rows.size, model_error)),

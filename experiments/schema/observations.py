@@ -5,11 +5,38 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from experiments.schema.limits import positive, require, unique
+from inversion.observations.rules import Rule
 
 
 @dataclass
 class Observations:
     """What was measured."""
+
+
+@dataclass
+class MismatchRule:
+    """A rule of the model-data mismatch, as `inversion.observations.rules.Rule`: hours are two local hours or none."""
+
+    action: str = MISSING
+    cause: str = MISSING
+    value: float = MISSING
+    unit: str = ""
+    sites: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    hours: list[float] = field(default_factory=list)
+    utc_offset: float | None = None
+    shared: str = "row"
+
+    def rule(self) -> Rule:
+        """Checked.
+
+        Raises:
+            TanhengError: words or numbers that a rule cannot have.
+        """
+        require(len(self.hours) in (0, 2), "hours of a mismatch rule", self.hours, "two local hours, or none")
+        hours = (self.hours[0], self.hours[1]) if self.hours else None
+        return Rule(self.action, self.cause, self.value, self.unit, tuple(self.sites), tuple(self.kinds), hours,
+                    self.utc_offset, self.shared)  # fmt: skip
 
 
 @dataclass
@@ -84,10 +111,11 @@ class NewZealandObservations(Observations):
 
 @dataclass
 class UnitedKingdomObservations(Observations):
-    """Daily mean CH4 at the named sites; mismatch = measurement ⊕ model error."""
+    """Daily mean CH4 at the named sites; mismatch = measurement ⊕ model error, then the rules."""
 
     sites: list[str] = field(default_factory=lambda: ["MHD", "TAC"])
     model_error_ppb: float = 15.0
+    mismatch: list[MismatchRule] = field(default_factory=list)
 
     def __post_init__(self):
         require(self.model_error_ppb >= 0, "observations.model_error_ppb", self.model_error_ppb, "≥ 0")
@@ -106,6 +134,7 @@ class BowenSoundings(Observations):
     noise_ppb: float = 1.5
     correlated_ppb: float = 4.5
     correlation_km: float = 10.0
+    mismatch: list[MismatchRule] = field(default_factory=list)
 
     def __post_init__(self):
         positive(self, "observations", "noise_ppb", "correlated_ppb", "correlation_km")
@@ -119,6 +148,7 @@ class Co2mObservations(Observations):
     radius_km: float = 120.0
     cloud_maximum: float = 0.01
     noise_scale: float = 0.5
+    mismatch: list[MismatchRule] = field(default_factory=list)
 
     def __post_init__(self):
         positive(self, "observations", "radius_km", "noise_scale")

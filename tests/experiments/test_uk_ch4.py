@@ -127,3 +127,18 @@ def test_the_map_adds_up_to_the_total(united_kingdom, compose):
     rates = flux * 1e-9 * grid.areas * teragrams_per_year("CH4")
     np.testing.assert_allclose(rates.ravel()[per_cell != 0], per_cell[per_cell != 0], rtol=1e-6)
     assert not setup.map.weights[:, :4].any()
+
+
+def test_rules_of_the_mismatch_come_from_the_configuration(united_kingdom, compose):
+    """5 ppb shared by both sites on a day are in R between them, and named in the components."""
+    rule = "{action: add, cause: representativeness, value: 5, unit: ppb, shared: day}"
+    setup = uk_ch4.assemble(compose("experiment=uk_ch4", f"observations.mismatch=[{rule}]"))
+    o, R = setup.observations, np.asarray(setup.problem.R.mv(np.eye(len(setup.observations))))
+    same_day = (o.start[:, None] == o.start) & (o.groups[:, None] != o.groups)
+    assert same_day.any() and np.allclose(R[same_day], 25.0)
+    assert [c.cause for c in o.components] == ["repeatability", "transport", "representativeness"]
+    with pytest.raises(TanhengError, match="unknown word for cause"):
+        uk_ch4.assemble(compose("experiment=uk_ch4", f"observations.mismatch=[{rule.replace('represent', 'misrep')}]"))
+    hours = rule.replace("shared", "hours: [3], shared")
+    with pytest.raises(TanhengError, match="two local hours"):
+        uk_ch4.assemble(compose("experiment=uk_ch4", f"observations.mismatch=[{hours}]"))

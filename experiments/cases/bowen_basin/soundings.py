@@ -7,7 +7,7 @@ from experiments.cases.bowen_basin import files
 from experiments.cases.simulation import Soundings
 from experiments.data import BOWEN_BASIN
 from experiments.weather import Domain
-from inversion.observations import Component, Observations
+from inversion.observations import Component, Observations, mismatch
 from inversion.observations.operator import observe, on_model_ground, substitute_prior, within
 from inversion.observations.readers.open_methane import read_open_methane
 
@@ -26,7 +26,7 @@ def read(config: schema.BowenSoundings, path: str, air: Domain, split: int) -> O
     n = len(observed)
     errors = {"retrieval noise": config.noise_ppb, CORRELATED: config.correlated_ppb}
     components = tuple(Component.independent(cause, np.full(n, sigma)) for cause, sigma in errors.items())
-    return observed.replace(components=components)
+    return mismatch.apply(observed.replace(components=components), [r.rule() for r in config.mismatch])
 
 
 def seen(observed: Observations, air: Domain, split: int, inflow_ppb: float) -> Soundings:
