@@ -26,7 +26,7 @@ from inversion.observations.readers.smartcarb import read_co2m
 from inversion.problem import Problem
 from transport.constants import SECONDS_PER_YEAR
 from transport.grid import GEOGRAPHIC, Grid
-from transport.sampling import Sampler
+from transport.sampling import Sampler, pixel_points
 from transport.units import molar_mass
 
 TRACERS = "cosmo_2d_2015042311_xco2_subset.nc"
@@ -133,19 +133,12 @@ def responses(observations: Observations) -> np.ndarray:
         fields = [file.numbers(name, ("time", "rlat", "rlon"), {"ppm": 1.0}) for name in names]
     assert observations.corners is not None
     turn = pyproj.Transformer.from_crs(GEOGRAPHIC, crs, always_xy=True)
-    x, y = _inside(*turn.transform(observations.corners[..., 0], observations.corners[..., 1]))
+    corners = turn.transform(observations.corners[..., 0], observations.corners[..., 1])
+    x, y = pixel_points(*corners, POINTS)
     m = len(observations)
     ones = np.ones((m, 1))
     sampler = Sampler.of_arrays(x, y, np.zeros(m), np.ones(m), ones, grid, (1, 1, *grid.shape), 1.0)
     return np.stack([np.asarray(sampler.mv(jnp.asarray(f)[:, None])) for f in fields], axis=1)
-
-
-def _inside(cx: np.ndarray, cy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(m, POINTS²) points of quadrilaterals with corners (m, 4) in order round."""
-    s = (np.arange(POINTS) + 0.5) / POINTS
-    u, w = (a.ravel()[:, None] for a in np.meshgrid(s, s))
-    shape = np.concatenate([(1 - u) * (1 - w), u * (1 - w), u * w, (1 - u) * w], axis=1)
-    return cx @ shape.T, cy @ shape.T
 
 
 def assemble(config: schema.Config) -> Setup:

@@ -12,7 +12,7 @@ from inversion.observations.record import Step
 from inversion.observations.units import FACTORS, mole_fraction
 from transport.errors import TanhengError
 from transport.grid import GEOGRAPHIC, Grid
-from transport.sampling import Sampler, column_weights, point_weights
+from transport.sampling import Sampler, column_weights, pixel_points, point_weights
 from transport.sampling.vertical import bracket
 
 # An instant needs a window of some length to be a mean over.
@@ -210,12 +210,10 @@ def _pixels(o: Observations, air: Air, x, y, owner, points: int) -> tuple[np.nda
     """(S, p²) points of pixels between their corners; all at the centre where there are none."""
     if points == 1 or o.corners is None:
         return x[:, None], y[:, None]
-    s = (np.arange(points) + 0.5) / points
-    u, w = (a.ravel()[:, None] for a in np.meshgrid(s, s))
-    shape = np.concatenate([(1 - u) * (1 - w), u * (1 - w), u * w, (1 - u) * w], axis=1)  # corners in order round
     cx, cy = air.place(o.corners[..., 0], o.corners[..., 1])
     known = np.all(np.isfinite(o.corners), axis=(1, 2))[owner]
-    px, py = ((np.where(np.isfinite(c), c, 0.0) @ shape.T)[owner] for c in (cx, cy))
+    clean = [np.where(np.isfinite(c), c, 0.0) for c in (cx, cy)]
+    px, py = (p[owner] for p in pixel_points(clean[0], clean[1], points))
     return np.where(known[:, None], px, x[:, None]), np.where(known[:, None], py, y[:, None])
 
 
