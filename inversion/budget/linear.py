@@ -122,7 +122,7 @@ def propagate(model: Model, inputs: Inputs, name: str = "y", unit: str = "1") ->
     if not np.isfinite(y) or not np.isfinite(c).all():
         bad = [n for n, v in zip(inputs.names, c, strict=True) if not np.isfinite(v)]
         raise TanhengError(f"{name} cannot be differentiated at its inputs", got=f"y {y}, not finite ∂/∂ {bad}",
-                           expected="finite values", remedy="use monte_carlo, or another form of the model")  # fmt: skip
+                           expected="finite", remedy="use monte_carlo, or another form of the model")  # fmt: skip
     parts, r = c * inputs.u, inputs.correlation
     variance = max(float(parts @ r @ parts), 0.0)
     # Shares of nothing are nothing.
