@@ -33,7 +33,7 @@ def standard_uncertainty(value: float, percent: float, distribution: str = "norm
     if distribution != "lognormal":
         return abs(value) * percent / 100.0 / _HALF[distribution]
     width = percent / 100.0
-    sigma = brentq(lambda s: np.exp(-0.5 * s**2) * np.sinh(NORMAL_95 * s) - width, 0.0, _WIDEST, xtol=1e-15)
+    sigma = np.asarray(brentq(lambda s: np.exp(-0.5 * s**2) * np.sinh(NORMAL_95 * s) - width, 0.0, _WIDEST))
     return float(value * np.sqrt(np.expm1(sigma**2)))
 
 
