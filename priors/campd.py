@@ -67,7 +67,7 @@ def read_campd(path: str | Path, utc_offset: float | Mapping[str, float]) -> dic
         rows = np.flatnonzero(unit == key)
         start = local[rows] - np.timedelta64(round(_offset(utc_offset, facility) * SECONDS_PER_HOUR), "s")
         times, place = on_the_clock(start, np.timedelta64(3600, "s"), f"unit {number} of facility {facility}")
-        values, states = np.full(len(times) - 1, np.nan), np.full(len(times) - 1, "missing")
+        values, states = np.full(len(times) - 1, np.nan), np.full(len(times) - 1, "missing", dtype="<U10")
         values[place], states[place] = mass[rows], status[rows]
         month = times[:-1].astype("datetime64[M]").astype(int)
         halves = np.array([f"{facility}/{number} {1970 + m // 12}-H{1 + m % 12 // 6}" for m in month.tolist()])
