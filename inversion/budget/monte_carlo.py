@@ -209,14 +209,15 @@ def validate(
         TanhengError: the draws did not settle, so that nothing can be said.
     """
     budget = propagate(model, inputs, name, unit)
+    U, delta = budget.expanded(p), tolerance(budget.u, digits)  # refused here, before the draws cost anything
     draws = monte_carlo(model, inputs, seed=seed, p=p, digits=digits, finer=FINER, most=most)
     if not draws.settled:
         raise TanhengError(
             "the draws did not settle, so the linear law is neither valid nor refused", got=f"{draws.trials} draws",
             expected=f"tolerance {draws.tolerance:.3g}", remedy="ask for one digit (digits=1) or more draws (most)",
         )  # fmt: skip
-    U, (low, high) = budget.expanded(p), draws.symmetric
-    return Validation(budget, draws, abs(budget.y - U - low), abs(budget.y + U - high), tolerance(budget.u, digits))
+    low, high = draws.symmetric
+    return Validation(budget, draws, abs(budget.y - U - low), abs(budget.y + U - high), delta)
 
 
 def ellipsoid_of_draws(draws: np.ndarray, p: float = 0.95) -> float:

@@ -236,6 +236,7 @@ def test_jcgm_101_section_9_2_four_rectangular_inputs_are_validated():
     exact = 2.0 * np.sqrt(3.0) * (2.0 - 0.6**0.25)
     assert v.draws.symmetric == pytest.approx((-exact, exact), abs=0.01)
     assert v.d_low == pytest.approx(1.96 * 2.0 - exact, abs=0.01)
+    assert (v.delta, v.draws.tolerance) == pytest.approx((0.05, 0.01))  # a fifth of δ
     assert v.valid
     s = v.statement()
     assert (s.method, s.u) == ("GUM", 2.0)
