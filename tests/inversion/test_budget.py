@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import ncx2
 
 from inversion.budget import (
     Estimate,
@@ -204,12 +205,18 @@ def test_draws_of_lognormal_t_and_groups():
 
 
 def test_jcgm_101_section_9_4_an_asymmetric_result_is_not_validated():
-    # δY = X1² + X2², u = 0.005, x1 = 0.010: mean x1² + 2u² = 150e-6, sd √(4u²x1² + 4u⁴) = 112e-6, table 6: [0, 367]e-6.
+    # δY = X1² + X2², u = 0.005, x1 = 0.010: mean x1² + 2u² = 150e-6, sd √(4u²x1² + 4u⁴) = 112e-6;
+    # δY/u² is χ² with 2 dof and non-centrality 4.
     loss = Inputs((Quantity("x1", 0.010, 0.005), Quantity("x2", 0.0, 0.005)))
     v = validate(lambda v: 1e6 * (v["x1"] ** 2 + v["x2"] ** 2), loss, seed=1, digits=1)
     assert (v.budget.y, v.budget.u) == pytest.approx((100.0, 100.0))
     assert (v.draws.y, v.draws.u) == pytest.approx((150.0, np.sqrt(12500.0)), abs=2.0)
-    assert v.draws.shortest == pytest.approx((0.0, 367.0), abs=8.0)
+    exact = ncx2(2, 4.0)
+    r = np.linspace(0.0, 0.05, 2001)
+    low, high = 25.0 * exact.ppf(r), 25.0 * exact.ppf(np.minimum(r + 0.95, 1.0 - 1e-12))
+    best = (high - low).argmin()
+    assert v.draws.shortest == pytest.approx((low[best], high[best]), abs=8.0)
+    assert v.draws.symmetric == pytest.approx((25.0 * exact.ppf(0.025), 25.0 * exact.ppf(0.975)), abs=8.0)
     assert v.draws.shortest[1] - v.draws.shortest[0] < v.draws.symmetric[1] - v.draws.symmetric[0] - 10.0
     assert not v.valid
     assert v.delta == 50.0
@@ -248,7 +255,13 @@ def test_jcgm_101_section_9_2_4_one_dominant_rectangle_is_not_validated():
     wide = Inputs((*(Quantity(n, 0.0, 1.0, distribution="rectangular") for n in "abc"),
                    Quantity("d", 0.0, 10.0, distribution="rectangular")))  # fmt: skip
     v = validate(lambda v: sum(v.values()), wide, seed=4)
-    assert v.draws.symmetric == pytest.approx((-17.0, 17.0), abs=0.1)  # table 4
+    # P(S + D ≤ z) = E[clip((z − S + A)/2A)], D even on ±A and S the sum of the others: midpoints of 200³ cells.
+    x = (np.arange(200) + 0.5) / 100.0 - 1.0
+    S = np.sqrt(3.0) * (x[:, None, None] + x[:, None] + x).ravel()
+    z, A = np.linspace(16.0, 18.0, 41), 10.0 * np.sqrt(3.0)
+    p = np.array([np.clip((t - S + A) / (2.0 * A), 0.0, 1.0).mean() for t in z])
+    end = float(np.interp(0.975, p, z))
+    assert v.draws.symmetric == pytest.approx((-end, end), abs=0.05)
     assert v.budget.expanded() == pytest.approx(19.9, abs=0.05)
     assert not v.valid
 
