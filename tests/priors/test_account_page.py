@@ -1,0 +1,20 @@
+"""The commands of docs/account.md print what the page says."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "account.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```\n\n((?:    [^\n]*\n)+)", PAGE, re.S)
+
+
+@pytest.mark.parametrize(("code", "printed"), BLOCKS, ids=["stack", "account"])
+def test_the_page_says_what_its_commands_print(code, printed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "docs/account.md", "exec"), {})
+    assert out.getvalue() == re.sub(r"^    ", "", printed, flags=re.M)
