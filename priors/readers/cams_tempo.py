@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from inversion.observations.readers.files import NetCDF, seconds_since, source_of
+from inversion.observations.readers.files import NetCDF, source_of
 from priors.profiles import TOLERANCE, Gridded, Profile, unit_mean
 from priors.readers.profile_tables import LARGEST_WEIGHT, damaged, in_order, pick, profiles, table, weights_of
+from priors.readers.time_axis import times_of
 from transport.errors import TanhengError
 from transport.grid import Grid
 
@@ -110,17 +111,8 @@ def _filled(weights: np.ndarray, name: str) -> tuple[np.ndarray, str]:
 
 
 def _first_day(nc: NetCDF, dim: str, days: int) -> np.datetime64:
-    unit, _, epoch = nc.text("units", of=dim).partition(" since ")
-    seconds = {"days": 86400.0, "hours": 3600.0, "seconds": 1.0}.get(unit.strip().lower())
-    try:
-        start = np.datetime64(epoch.strip()[:10], "D")
-    except ValueError as error:
-        raise damaged(nc.path, f"time in {unit!r} since {epoch!r}", "a date") from error
-    if seconds is None or np.isnat(start):
-        raise damaged(nc.path, f"time in {unit!r} since {epoch!r}", "days, hours or seconds since a date")
-    times = seconds_since(str(start), nc.numbers(dim, (dim,)) * seconds, nc.name)
-    dates = times.astype("datetime64[D]")
-    if np.isnat(dates).any() or not (np.diff(dates) == np.timedelta64(1, "D")).all() or len(dates) != days:
+    dates = times_of(nc, dim).astype("datetime64[D]")
+    if not (np.diff(dates) == np.timedelta64(1, "D")).all() or len(dates) != days:
         raise damaged(nc.path, f"times {dates[:2]}…", "one day after the other")
     return dates[0]
 
