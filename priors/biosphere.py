@@ -69,7 +69,7 @@ class Drivers(eqx.Module):
                     f"{name} of the vegetation cannot be used",
                     got=f"shape {values.shape}" + (f", {values.min():.4g}…{values.max():.4g}" if values.size else ""),
                     expected=f"shape {shape} within {low:g}…{high:g}, none missing",
-                    remedy="check unit (K, W m-2), order of axes (time, class, y, x), and fill gaps with vegetation.fill",
+                    remedy="check units (K, W m-2) and axes (time, class, y, x); fill gaps with vegetation.fill",
                 )  # fmt: skip
         ranges = np.stack([np.asarray(self.evi_range), np.asarray(self.lswi_range)])
         covered = float(np.asarray(self.fraction).sum(axis=0).max())

@@ -11,7 +11,7 @@ import numpy as np
 from transport.errors import TanhengError
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-# Time zones and their summer times differ from UTC by multiples of a quarter of an hour, all over the world, since 1972.
+# All time zones of the world have differed from UTC by multiples of a quarter of an hour since 1972.
 QUARTERS = 4
 Zone = str | float
 

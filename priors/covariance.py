@@ -64,7 +64,8 @@ class Total:
         """
         if self.relative is None or not 0 < self.relative < 10 or self.value == 0:
             raise TanhengError(
-                f"the uncertainty of the total of {self.name} is not known", got=f"{self.relative} of {self.value:.4g} kg s-1",
+                f"the uncertainty of the total of {self.name} is not known",
+                got=f"{self.relative} of {self.value:.4g} kg s-1",
                 expected="a share above zero (k = 1) of a total that is not zero",
                 remedy="halve a published expanded uncertainty of k = 2, and give it as a share",
             )  # fmt: skip
@@ -87,7 +88,7 @@ class Errors:
 
 
 def elements(inventory: Inventory, basis: Basis, steps: Steps) -> np.ndarray:
-    """(sectors, steps, elements) mean mass rate of each element over all the time, kg s-1, so that their sum is a total.
+    """(sectors, steps, elements) mean mass rate of each element over all the time, kg s-1; their sum is a total.
 
     Raises:
         TanhengError: a basis or steps that are not those of the inventory.
@@ -108,7 +109,7 @@ def elements(inventory: Inventory, basis: Basis, steps: Steps) -> np.ndarray:
     index = np.asarray(basis.index).ravel()
     inside = index != OUTSIDE
     out = np.zeros((*rate.shape[:2], basis.size))
-    np.add.at(out, (slice(None), slice(None), index[inside]), rate[..., inside])
+    np.add.at(out.reshape(-1, basis.size).T, index[inside], rate[..., inside].reshape(-1, np.count_nonzero(inside)).T)
     return out
 
 
@@ -195,7 +196,8 @@ def scaled_to(covariance: AbstractCovariance, fixed: Sequence[Total]) -> Scaled:
         if (owner[mine] >= 0).any():
             other = fixed[int(owner[mine].max())].name
             raise TanhengError(
-                f"the totals of {total.name} and {other} share elements", got=f"{np.count_nonzero(owner[mine] >= 0)} elements",
+                f"the totals of {total.name} and {other} share elements",
+                got=f"{np.count_nonzero(owner[mine] >= 0)} elements",
                 expected="none in both", remedy="use conditioned, which fixes overlapping totals together",
             )  # fmt: skip
         implied = float(uncertainty(covariance, total.weights))
@@ -206,7 +208,9 @@ def scaled_to(covariance: AbstractCovariance, fixed: Sequence[Total]) -> Scaled:
     return Scaled(factor, covariance)
 
 
-def conditioned(covariance: AbstractCovariance, fixed: Sequence[Total], correlations: np.ndarray | None = None) -> LowRankUpdate:
+def conditioned(
+    covariance: AbstractCovariance, fixed: Sequence[Total], correlations: np.ndarray | None = None
+) -> LowRankUpdate:
     """B with totals of published u, nothing else changed than follows from them.
 
     C = B + B W S⁻¹ (U − S) S⁻¹ Wᵀ B,  S = Wᵀ B W, so that Wᵀ C W = U. Totals may overlap.
@@ -272,7 +276,9 @@ def describe(covariance: AbstractCovariance, listed: Sequence[Total], width: int
     for total, u in zip(listed, sigma.tolist(), strict=True):
         share = f"{200.0 * u / abs(total.value):.1f}" if total.value else "–"
         published = "–" if total.relative is None else f"{200.0 * total.relative:.1f}"
-        table.add_row(total.name, f"{total.value * yearly:.5g}", f"{u * yearly:.3g}", f"{2 * u * yearly:.3g}", share, published)
+        table.add_row(
+            total.name, f"{total.value * yearly:.5g}", f"{u * yearly:.3g}", f"{2 * u * yearly:.3g}", share, published
+        )
     out = io.StringIO()
     Console(file=out, width=width, color_system=None).print(table)
     return out.getvalue()

@@ -35,11 +35,13 @@ class Domain:
         object.__setattr__(self, "times", np.asarray(self.times).astype("datetime64[s]"))
         p = np.asarray(self.pressure, dtype=float)
         p = p[None] if p.ndim == 3 else p
-        good = p.ndim == 4 and p.shape[2:] == self.grid.shape and p.shape[0] in (1, len(self.times) - 1) and p.shape[1] > 1
+        good = (
+            p.ndim == 4 and p.shape[2:] == self.grid.shape and p.shape[0] in (1, len(self.times) - 1) and p.shape[1] > 1
+        )
         if not good or not (np.diff(p, axis=1) < 0).all() or not (p >= 0).all() or not (np.diff(self.times) > 0).all():
             raise TanhengError(
                 "the layers of the domain do not fit it", got=f"pressure {p.shape}, {len(self.times) - 1} intervals",
-                expected=f"(nz+1, {self.grid.shape[0]}, {self.grid.shape[1]}), or with intervals before, falling upwards",
+                expected=f"(nz+1, {self.grid.shape[0]}, {self.grid.shape[1]}), or intervals before that, falling",
                 remedy="give the edges of the layers in Pa, from the ground upwards, and increasing times",
             )  # fmt: skip
         object.__setattr__(self, "pressure", p)

@@ -37,7 +37,7 @@ def heating(temperature: np.ndarray, first: np.datetime64, base: float, constant
     if not (COLDEST < base < WARMEST and 0 <= constant <= 1):
         raise TanhengError("degree days need a base temperature in K and a share", got=(base, constant),
                            expected=f"{COLDEST:g}…{WARMEST:g} K and 0…1", remedy="e.g. 288.15 K")  # fmt: skip
-    dates = clock.local(np.datetime64(first, "s") + np.arange(len(t)) * np.timedelta64(3600, "s")).date[:, 0]
+    dates = clock.local(first.astype("datetime64[s]") + np.arange(len(t)) * np.timedelta64(3600, "s")).date[:, 0]
     start = dates.min()
     days = int((dates.max() - start).astype(int)) + 1
     shape = np.broadcast_shapes(clock.cells.shape, t.shape[1:])

@@ -78,10 +78,15 @@ def with_totals(inner: AbstractCovariance, weights: np.ndarray, target: np.ndarr
     if not (scale > 0).all() or not np.linalg.eigvalsh(share)[0] > 1e-10:
         raise TanhengError(
             "totals that are to be fixed depend on each other, or on nothing", got=f"u {scale}",
-            expected="totals of which none follows from the others", remedy="leave out the one that is the sum of others",
+            expected="totals of which none follows from the others",
+            remedy="leave out the one that is the sum of others",
         )  # fmt: skip
-    if u.shape != s.shape or not np.allclose(u, u.T) or not np.linalg.eigvalsh(np.asarray(u) / np.outer(scale, scale))[0] > 0:
-        raise TanhengError("the covariance of totals is none", got=f"{u.shape}", expected=f"{s.shape}, positive definite",
+    if (
+        u.shape != s.shape
+        or not np.allclose(u, u.T)
+        or not np.linalg.eigvalsh(np.asarray(u) / np.outer(scale, scale))[0] > 0
+    ):
+        raise TanhengError("the covariance of totals is none", got=u.shape, expected=f"{s.shape}, positive definite",
                            remedy="give an uncertainty above zero for each total")  # fmt: skip
     # Scaled to one, so that totals of very different size do not lose digits of each other.
     d = jnp.asarray(scale)

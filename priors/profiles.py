@@ -46,6 +46,11 @@ def unit_mean(weights: np.ndarray, what: str, axis: int = -1) -> tuple[np.ndarra
 class Weight(Protocol):
     """Anything that says how much more is emitted in an hour than on average."""
 
+    @property
+    def source(self) -> Source | None:
+        """File that it was read from."""
+        ...
+
     def at(self, hours: np.ndarray, clock: Clock, yearly: bool) -> np.ndarray:
         """Weights of hours.
 
@@ -155,7 +160,8 @@ class Gridded:
             if unit.min() < 0 or unit.max() >= len(self.weights):
                 raise TanhengError(
                     "daily weights do not cover the period", got=f"{local.date.min()}…{local.date.max()}",
-                    expected=f"{self.first} and {len(self.weights) - 1} days more", remedy="read the years that you need",
+                    expected=f"{self.first} and {len(self.weights) - 1} days more",
+                    remedy="read the years that you need",
                 )  # fmt: skip
         cells = np.zeros((1, 1), int) if self.universal else clock.cells
         shape = np.broadcast_shapes(cells.shape, self.weights.shape[1:])
@@ -199,8 +205,10 @@ def hourly(
             for s, sector in enumerate(inventory.sectors):
                 _spread(rate[s], rows, hours, inventory.rate[s, i], weights[sector], clock, every, yearly, sector)
     whole = (start, end) == (inventory.times[0], inventory.times[-1])
-    step = Step("hourly by profiles, mean of each period conserved" + ("" if whole else ", part of the hours"), len(hours))
-    sources = {w.source: None for s in inventory.sectors for w in weights[s] if getattr(w, "source", None) is not None}
+    step = Step(
+        "hourly by profiles, mean of each period conserved" + ("" if whole else ", part of the hours"), len(hours)
+    )
+    sources = {w.source: None for s in inventory.sectors for w in weights[s] if w.source is not None}
     return dataclasses.replace(
         inventory, rate=rate, times=np.append(hours, hours[-1] + HOUR), steps=(*inventory.steps, step),
         sources=(*inventory.sources, *sources),
@@ -238,7 +246,8 @@ def _spread(out, rows, hours, mean, weights, clock, every, yearly, sector) -> No
     if ((average <= 0) & (mean != 0)).any():
         raise TanhengError(
             f"the weights of {sector} vanish all through a period in which it emits", got=f"{every[0]}…{every[-1]}",
-            expected="some hour above zero", remedy="give heating a share that does not depend on cold, or another profile",
+            expected="some hour above zero",
+            remedy="give heating a share that does not depend on cold, or another profile",
         )  # fmt: skip
     scale = np.divide(mean, average, out=np.zeros_like(mean), where=average > 0)
     for part in _blocks(rows):

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 import yaml
 from scipy.interpolate import PchipInterpolator
@@ -55,7 +56,8 @@ class Vegetation:
             data, source = yaml.safe_load(path.read_text("utf-8")), source_of(path, "VPRM classes", "start")
         rows = data["classes"]
         if not names or len(set(names)) != len(names) or not set(names) <= set(rows):
-            raise TanhengError("unknown class of vegetation", got=", ".join(names), expected=f"some of {', '.join(rows)}",
+            raise TanhengError("unknown class of vegetation", got=", ".join(names),
+                               expected=f"some of {', '.join(rows)}",
                                remedy="map the land cover to these classes")  # fmt: skip
         columns = {c: np.array([float(rows[n][c]) for n in names]) for c in ("t_min", "t_opt", "t_max", "t_low")}
         source = dataclasses.replace(source, attribution=data["reference"])
@@ -93,7 +95,10 @@ def read_parameters(path: str | Path, classes: Vegetation) -> "tuple[Parameters,
     if not kinds:
         raise _wrong(path, "; ".join(", ".join(sorted(k)) for k in keys), "lam, par0, and alpha, beta (or the nine of "
                      "modified respiration), the same in all classes")  # fmt: skip
-    values = {key: np.array([_number(path, rows[n][key], f"{key} of {n}") for n in classes.names]) for key in next(iter(keys))}
+    values = {
+        key: jnp.array([_number(path, rows[n][key], f"{key} of {n}") for n in classes.names])
+        for key in next(iter(keys))
+    }
     for key in ("lam", "par0"):
         if not (values[key] > 0).all():
             raise _wrong(path, f"{key} {values[key].min():g}", "above zero: the minus sign of uptake is in the model")
@@ -142,7 +147,7 @@ def indices(nir, red, blue, shortwave_infrared) -> tuple[np.ndarray, np.ndarray]
     good = ((bands >= 0) & (bands <= 1.0)).all(axis=0)
     if not good.any() or (np.isfinite(bands).all(axis=0).sum() > 2 * good.sum()):
         raise TanhengError("these are no reflectances", got=f"{np.nanmin(bands):.4g}…{np.nanmax(bands):.4g}",
-                           expected="0…1", remedy="multiply stored integers with their scale, 0.0001 for MODIS")  # fmt: skip
+                           expected="0…1", remedy="multiply with the scale, 0.0001 for MODIS")  # fmt: skip
     nir, red, blue, swir = np.where(good, bands, np.nan)
     denominator, total = nir + 6.0 * red - 7.5 * blue + 1.0, nir + swir
     evi = 2.5 * (nir - red) / np.where(denominator > 0, denominator, np.nan)
@@ -180,8 +185,9 @@ def fill(values: np.ndarray, when: np.ndarray, times: np.ndarray, longest: float
         gaps = np.diff(np.concatenate([[min(want.min(), t[0])], t, [max(want.max(), t[-1])]])) if t.size else [np.inf]
         if max(gaps) > longest:
             raise TanhengError(
-                "vegetation indices have too long a gap", got=f"{max(gaps):.0f} days in {columns.size} of {flat.shape[1]} "
-                "series", expected=f"at most {longest:g} days", remedy="read more images, or allow longer gaps",
+                "vegetation indices have too long a gap",
+                got=f"{max(gaps):.0f} days in {columns.size} of {flat.shape[1]} series",
+                expected=f"at most {longest:g} days", remedy="read more images, or allow longer gaps",
             )  # fmt: skip
         part = flat[good][:, columns]
         out[:, columns] = PchipInterpolator(t, part)(np.clip(want, t[0], t[-1])) if t.size > 1 else part

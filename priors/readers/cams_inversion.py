@@ -1,4 +1,4 @@
-"""Concentrations of the CAMS global inversions: `cams73_<version>_<species>_conc_<observations>_<mm|dm|inst>_<yyyymm>.nc`."""
+"""Concentrations of the CAMS global inversions: `cams73_<version>_<species>_conc_…_<mm, dm or inst>_<yyyymm>.nc`."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.readers.files import NetCDF
-from priors.boundary import PPM, Field
+from priors.boundary import PPM
+from priors.boundary_fields import Field
 from priors.domain import standard_ratio
 from priors.readers.global_model import field, wrong
 from priors.readers.time_axis import around, calendar, times_of
@@ -44,18 +45,18 @@ def read_cams_concentration(path: str | Path) -> Field:
         pressure, note = _pressure(nc, values.shape)
         times = times_of(nc)
         edges = around(times, nc) if mean == "inst" else calendar(times, "M" if mean == "mm" else "D", nc)
-        source = nc.source(f"CAMS inversion {version}", {"inst": "instant"}.get(mean, "middle"), "CAMS global inversion",
-                           (note,) if note else ())  # fmt: skip
+        stamp = "instant" if mean == "inst" else "middle"
+        source = nc.source(f"CAMS inversion {version}", stamp, "CAMS global inversion", (note,) if note else ())
         return field(nc, species, values, pressure, LONLAT, edges, source)
 
 
 def _pressure(nc: NetCDF, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
     """(1 or nt, nl+1, nlat, nlon) edges in Pa, and what was assumed."""
     if nc.has("Psurf"):
-        (dim,), (other,) = nc.dims("ap"), nc.dims("bp")
-        a, b = nc.numbers("ap", (dim,), {"Pa": 1.0, "hPa": 100.0}), nc.numbers("bp", (other,))
+        # One dimension each, of whatever name.
+        a, b = nc.numbers("ap", nc.dims("ap")[:1], {"Pa": 1.0, "hPa": 100.0}), nc.numbers("bp", nc.dims("bp")[:1])
         ground = nc.numbers("Psurf", ("time", "latitude", "longitude"), {"Pa": 1.0, "hPa": 100.0})
-        if a.size != b.size or a.size not in (shape[1], shape[1] + 1):
+        if a.ndim != 1 or a.shape != b.shape or a.size not in (shape[1], shape[1] + 1):
             raise wrong(nc, f"{a.size} and {b.size} of ap and bp", f"{shape[1]} levels, or one more for edges")
         p = a[:, None, None] + b[:, None, None] * ground[:, None]
         if a.size == shape[1] + 1:
@@ -65,7 +66,9 @@ def _pressure(nc: NetCDF, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
             middle = 0.5 * (p[:, 1:] + p[:, :-1])
             edges = np.concatenate([ground[:, None], middle, np.zeros_like(ground)[:, None]], axis=1)[:, ::-1]
         else:
-            edges = np.concatenate([ground[:, None], 0.5 * (p[:, 1:] + p[:, :-1]), np.zeros_like(ground)[:, None]], axis=1)
+            edges = np.concatenate(
+                [ground[:, None], 0.5 * (p[:, 1:] + p[:, :-1]), np.zeros_like(ground)[:, None]], axis=1
+            )
         return edges, "edges half-way between the pressures of the levels"
     held = [n for n in ALTITUDES if nc.has(n)]
     if not held:

@@ -51,7 +51,8 @@ def read_cams_tempo_tables(country: str, pollutant: str, *paths: str | Path) -> 
         if not found:
             raise TanhengError(
                 f"{Path(path).name} has no profile of {pollutant} in {country}",
-                got=", ".join(sorted({f"{r[place[0]]} {r[place[1]]}" for r in rows})[:20]), expected=f"{country} {pollutant}",
+                got=", ".join(sorted({f"{r[place[0]]} {r[place[1]]}" for r in rows})[:20]),
+                expected=f"{country} {pollutant}",
                 remedy="use the code of three letters, and a pollutant that the table holds",
             )  # fmt: skip
         parts[kind] = found
@@ -88,7 +89,7 @@ def read_cams_tempo_grid(path: str | Path, variable: str, grid: Grid) -> Gridded
         weights = nc.numbers(variable, dims)[:, row, column]
         first = _first_day(nc, dims[0], len(weights)) if unit == "date" else None
         weights, note = _filled(weights, nc.name)
-        if unit == "date":
+        if first is not None:
             weights, worst = _by_year(weights, first, nc.name), None
         elif len(weights) != count:
             raise damaged(path, f"{len(weights)} weights", f"{count} of {variable}")
@@ -104,8 +105,9 @@ def _filled(weights: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     none = (~np.isfinite(weights) | (weights == 0)).all(axis=0)
     rest = weights[:, ~none]
     if not rest.size or not ((rest >= 0) & (rest < LARGEST_WEIGHT)).all():
-        raise damaged(name, f"{np.count_nonzero(~np.isfinite(rest))} missing in cells that have others, "
-                      f"{np.count_nonzero(~none)} cells with weights", f"0…{LARGEST_WEIGHT:g} in whole cells")  # fmt: skip
+        missing, whole = np.count_nonzero(~np.isfinite(rest)), np.count_nonzero(~none)
+        got = f"{missing} missing in cells that have others, {whole} cells with weights"
+        raise damaged(name, got, f"0…{LARGEST_WEIGHT:g} in whole cells")
     weights = np.where(none, 1.0, weights)
     return weights, f"{np.count_nonzero(none)} of {none.size} cells have no weights: constant" if none.any() else ""
 

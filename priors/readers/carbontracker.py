@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from inversion.observations.readers.files import NetCDF
-from priors.boundary import PPM, Field
+from priors.boundary import PPM
+from priors.boundary_fields import Field
 from priors.readers.global_model import field, wrong
 from priors.readers.time_axis import around, times_of
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from inversion.observations.readers.files import NetCDF
-from priors.boundary import PLAUSIBLE, Curtains
+from priors.boundary import PLAUSIBLE
+from priors.boundary_fields import Curtains
 from priors.readers.time_axis import calendar, times_of
 from transport.errors import TanhengError
 

@@ -1,12 +1,14 @@
 """What readers of global mole fractions share: layers from the ground upwards, places in even steps, plausible air."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.record import Source
-from priors.boundary import Field, plausible
+from priors.boundary import plausible
+from priors.boundary_fields import Field
 from transport.errors import TanhengError
 
 GROUND = (4e4, 1.1e5)  # Pa, on the highest plateau and at the Dead Sea
@@ -58,11 +60,12 @@ def field(
         values, pressure = values[..., ::-1], pressure[..., ::-1]
     if pressure[0, 0].mean() < pressure[0, -1].mean():
         values, pressure = values[:, ::-1], pressure[:, ::-1]
-    ordered = (np.diff(pressure, axis=1) < 0).all() and (pressure >= 0).all()
+    known = bool(((pressure >= 0) & (pressure <= GROUND[1])).all())  # before differences, which inf would spoil
+    ordered = known and bool((np.diff(pressure, axis=1) < 0).all())
     ground = pressure[:, 0]
     if not ordered or not ((ground >= GROUND[0]) & (ground <= GROUND[1])).all():
-        raise wrong(nc, f"ground at {np.nanmin(ground) if ground.size else 0:.6g} Pa, layers "
-                    + ("in order" if ordered else "not in order"), f"{GROUND[0]:g}…{GROUND[1]:g} Pa, falling upwards")  # fmt: skip
+        got = f"layers {'' if ordered else 'not '}in order, ground at {ground.ravel()[:1]} Pa"
+        raise wrong(nc, got, f"{GROUND[0]:g}…{GROUND[1]:g} Pa, falling upwards")
     if values.shape[0] != len(edges) - 1 or pressure.shape[1] != values.shape[1] + 1:
         raise wrong(nc, f"{values.shape} values, {pressure.shape} edges", "one edge more than layers, a value per time")
     plausible(values, species, nc.name)
@@ -76,8 +79,10 @@ def joined(fields: list[Field]) -> Field:
         TanhengError: none, other places or species, or times with gaps.
     """
     fields = sorted(fields, key=lambda f: f.times[0])
-    for a, b in zip(fields[:-1], fields[1:], strict=True):
-        same = a.values.shape[1:] == b.values.shape[1:] and np.array_equal(a.lon, b.lon) and np.array_equal(a.lat, b.lat)
+    for a, b in itertools.pairwise(fields):
+        same = (
+            a.values.shape[1:] == b.values.shape[1:] and np.array_equal(a.lon, b.lon) and np.array_equal(a.lat, b.lat)
+        )
         if not same or a.species != b.species or a.times[-1] != b.times[0]:
             raise TanhengError("files of a model do not follow each other", got=f"{a.times[-1]} and {b.times[0]}",
                                expected="one grid and species, no gap", remedy="read all days between")  # fmt: skip

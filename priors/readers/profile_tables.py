@@ -45,7 +45,9 @@ def table(path: str | Path, needed: Sequence[str] = ()) -> tuple[list[str], list
         raise damaged(path, f"header {', '.join(names)[:100]!r}, {len(rows)} rows", f"columns {', '.join(needed)}")
     wrong = [r for r in rows if len(r) != len(names)]
     if wrong:
-        raise damaged(path, f"a row of {len(wrong[0])} words: {';'.join(wrong[0])[:60]}", f"{len(names)} as in the header")
+        raise damaged(
+            path, f"a row of {len(wrong[0])} words: {';'.join(wrong[0])[:60]}", f"{len(names)} as in the header"
+        )
     return names, rows
 
 
@@ -73,7 +75,7 @@ def weights_of(words: Sequence[str], path: str | Path) -> np.ndarray:
 
 
 def in_order(names: Sequence[str], path: str | Path) -> str:
-    """ "month", "week" or "day", where the columns are the months, weekdays or hours in their order.
+    """Whether columns are the months, weekdays or hours in their order: "month", "week" or "day".
 
     Raises:
         TanhengError: columns that are none of these.
@@ -105,7 +107,8 @@ def profiles(parts: dict[str, dict[str, np.ndarray]], sources: Sequence[Source],
     if not sectors or any(s != sectors[0] for s in sectors):
         uneven = sorted(set().union(*sectors) - set.intersection(*sectors)) if sectors else []
         raise TanhengError(
-            f"the tables of {what} have different sectors", got=", ".join(uneven) or "no table", expected="the same in all",
+            f"the tables of {what} have different sectors", got=", ".join(uneven) or "no table",
+            expected="the same in all",
             remedy="take all tables from one version, or read them one by one",
         )  # fmt: skip
     names, sums = (" + ".join(getattr(s, a) for s in sources) for a in ("name", "sha256"))

@@ -37,7 +37,9 @@ def read_times(path: str | Path, variable: str, grid: Grid) -> Gridded:
         if n not in KINDS or nx != 2 * ny or ny < 4:
             raise damaged(path, f"{ny} × {nx} cells, {n} factors", "a global grid of equal degrees, 24 or 7 factors")
         if not ((factors >= 0) & (factors < LARGEST_WEIGHT)).all():
-            raise damaged(path, f"{np.count_nonzero(~(factors >= 0))} below zero or missing", "none missing or negative")
+            raise damaged(
+                path, f"{np.count_nonzero(~(factors >= 0))} below zero or missing", "none missing or negative"
+            )
         step = 180.0 / ny
         lat, lon = step * (np.arange(ny) + 0.5) - 90.0, step * (np.arange(nx) + 0.5) - 180.0
         row, column = pick(lon, lat, grid, nc.name)

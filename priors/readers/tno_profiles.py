@@ -28,7 +28,9 @@ def read_tno_profiles(*paths: str | Path) -> dict[str, Profile]:
     for path in paths:
         names, rows = table(path)
         if len(names) < 10 or not names[1].startswith("tno gnfr") or names[2] != "gnfr_category_name":
-            raise damaged(path, f"columns {', '.join(names[:4])}", "number; TNO GNFR sectors; GNFR_Category_Name; weights")
+            raise damaged(
+                path, f"columns {', '.join(names[:4])}", "number; TNO GNFR sectors; GNFR_Category_Name; weights"
+            )
         kind = in_order(names[3:], path)
         found: dict[str, np.ndarray] = {}
         for _, code, name, *words in rows:

@@ -44,7 +44,8 @@ def fuzz(
         try:
             got = read(file)
         except TanhengError as error:
-            assert error.remedy, f"{about}: an error without remedy: {error}"
+            if not error.remedy:
+                raise AssertionError(f"{about}: an error without remedy: {error}") from error
             tally["refused"] += 1
             continue
         except Exception as error:

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from priors import boundary as pb
-from priors.boundary import Field
+from priors.boundary_fields import Field, from_curtains, from_field
 from priors.domain import Domain, overlap, relayer, standard_ratio
 from priors.readers.cams_inversion import read_cams_concentration
 from priors.readers.carbontracker import read_carbontracker_molefractions
@@ -68,7 +68,11 @@ def test_a_constant_in_any_unit_with_one_shared_error():
     component = background.components[0]
     assert component.cause == "background" and set(component.groups) == {"constant background"}
     assert component.sigma[0] == pytest.approx(0.003) and background.scale == "WMO CH4 X2004A"
-    for value, unit, match in ((1900.0, "ppm", "no mole fractions"), (1.9, "ug m-3", "no unit"), (np.nan, "ppm", "no mole")):
+    for value, unit, match in (
+        (1900.0, "ppm", "no mole fractions"),
+        (1.9, "ug m-3", "no unit"),
+        (np.nan, "ppm", "no mole"),
+    ):
         with pytest.raises(TanhengError, match=match):
             pb.constant(DOMAIN, value, 0.1, unit, "CH4")
 
@@ -135,11 +139,14 @@ def test_mozart_curtains_of_the_real_file(real):
     # By xarray: vmr_w(height 500 m, first latitude), vmr_n(10500 m, column 100), ends of the axes
     assert curtains.sides["west"][0, 0, 0] == pytest.approx(2.016787228104982, rel=1e-12)
     assert curtains.sides["north"][0, 10, 100] == pytest.approx(1.9916683679371548, rel=1e-12)
-    assert curtains.lon[[0, -1]] == pytest.approx([-97.9, 39.38], abs=1e-4) and curtains.heights[[0, -1]].tolist() == [0, 2e4]
+    assert curtains.lon[[0, -1]] == pytest.approx([-97.9, 39.38], abs=1e-4) and curtains.heights[[0, -1]].tolist() == [
+        0,
+        2e4,
+    ]
     assert curtains.times.astype("datetime64[D]").astype(str).tolist() == ["2014-02-01", "2014-03-01"]
     grid = Grid.from_centres(np.round(curtains.lon, 3), np.round(curtains.lat, 3))
     domain = Domain.of_heights(grid, HOURS[:4], np.array([0.0, 1000.0, 2000.0, 4000.0]), 1e5)
-    background = pb.from_curtains(domain, curtains, u=0.01)
+    background = from_curtains(domain, curtains, u=0.01)
     np.testing.assert_allclose(background.boundary.west[2, 0], curtains.sides["west"][0, 0], rtol=1e-6)
     np.testing.assert_allclose(background.boundary.north[1, 1], curtains.sides["north"][0, 1], rtol=1e-6)
     # Two layers of a kilometre, 2–3 and 3–4 km: by their air, 794.95 − 701.09 and 701.09 − 616.40 hPa
@@ -156,16 +163,17 @@ def test_curtains_of_cams_hardly_reach_beyond_europe(real):
     grid = Grid.from_centres(np.round(curtains.lon, 3), np.round(curtains.lat, 3))
     domain = Domain.of_heights(grid, np.array(["2019-01-05", "2019-01-06"], "datetime64[s]"), LEVELS, 1e5)
     with pytest.raises(TanhengError, match="no mole fractions of CH4"):
-        pb.from_curtains(domain, curtains)
+        from_curtains(domain, curtains)
 
 
 def curtain_file(tmp_path, time_last=False):
-    height, lat, lon = np.arange(500.0, 4000, 1000), np.arange(50.0, 53), np.arange(10.0, 14)
+    height, lat, lon = np.arange(500.0, 5000, 1000), np.arange(50.0, 53), np.arange(10.0, 14)
     rng = np.random.default_rng(1)
     data = xr.Dataset(
-        {f"vmr_{s}": (("time", "height", a), rng.uniform(1.8e-6, 2.1e-6, (2, 4, n)))
+        {f"vmr_{s}": (("time", "height", a), rng.uniform(1.8e-6, 2.1e-6, (2, 5, n)))
          for s, a, n in (("n", "lon", 4), ("s", "lon", 4), ("e", "lat", 3), ("w", "lat", 3))},
-        {"time": ("time", [0, 28], {"units": "days since 2014-02-01 00:00:00"}), "height": height, "lat": lat, "lon": lon},
+        {"time": ("time", [0, 28], {"units": "days since 2014-02-01 00:00:00"}), "height": height, "lat": lat,
+         "lon": lon},
         {"species": "ch4", "author": "somebody"},
     )  # fmt: skip
     if time_last:
@@ -179,14 +187,14 @@ def test_curtains_between_their_places_and_over_months(tmp_path):
     domain = Domain.of_heights(Grid(np.array([10.0, 11.5, 13.0]), np.array([50.0, 51.0, 52.0])),
                                np.array(["2014-02-28T12", "2014-03-01T12"], "datetime64[s]"),
                                np.array([0.0, 1000.0, 2000.0]), 9.7e4)  # fmt: skip
-    got = pb.from_curtains(domain, curtains).boundary
+    got = from_curtains(domain, curtains).boundary
     w = data["vmr_w"].transpose("time", "height", "lat").values * 1e6
     np.testing.assert_allclose(got.west[0, 1], [w[:, 1, :2].mean(), w[:, 1, 1:].mean()], rtol=1e-12)
     with pytest.raises(TanhengError, match="not where its curtain is"):
-        pb.from_curtains(Domain.of_heights(Grid(np.array([5.0, 13.0]), np.array([50.0, 52.0])), domain.times, LEVELS, 1e5),
+        from_curtains(Domain.of_heights(Grid(np.array([5.0, 13.0]), np.array([50.0, 52.0])), domain.times, LEVELS, 1e5),
                          curtains)  # fmt: skip
     with pytest.raises(TanhengError, match="does not cover the time"):
-        pb.from_curtains(dataclasses.replace(domain, times=domain.times + np.timedelta64(60, "D")), curtains)
+        from_curtains(dataclasses.replace(domain, times=domain.times + np.timedelta64(60, "D")), curtains)
 
 
 def field_arrays(f: Field):
@@ -217,16 +225,18 @@ def model(lon=None, nt=4):
 def test_a_model_field_at_the_sides_by_hand():
     pressure = np.array([1e5, 7e4, 1e4])[:, None, None] * np.ones((1, 2, 3))
     domain = Domain(GRID, np.array(["2014-02-03T01", "2014-02-03T05"], "datetime64[s]"), pressure)
-    got = pb.from_field(domain, model(), u=0.5, scale="WMO CO2 X2019")
+    got = from_field(domain, model(), u=0.5, scale="WMO CO2 X2019")
     base = 400 + 0.5  # half of the first, half of the second period
     lower, upper = (2e4 * 4 + 1e4 * 2) / 3e4, (2e4 * 2 + 4e4 * 1) / 6e4
-    np.testing.assert_allclose(got.boundary.west[0, :, 0], base + 1.0 + 0.2 * 50.5 + np.array([lower, upper]), rtol=1e-12)
+    np.testing.assert_allclose(
+        got.boundary.west[0, :, 0], base + 1.0 + 0.2 * 50.5 + np.array([lower, upper]), rtol=1e-12
+    )
     np.testing.assert_allclose(got.boundary.north[0, 0], base + 0.1 * GRID.x + 0.2 * 52 + lower, rtol=1e-12)
     np.testing.assert_allclose(got.boundary.top[0, 1, 2], base + 0.1 * 12.5 + 0.2 * 51.5 + upper, rtol=1e-12)
     assert got.components[0].sigma.tolist() == [0.5] and got.scale == "WMO CO2 X2019"
     moving = Domain(GRID, np.array(["2014-02-03T01", "2014-02-03T05", "2014-02-03T06"], "datetime64[s]"),
                     np.stack([pressure, 0.99 * pressure]))  # fmt: skip
-    np.testing.assert_allclose(pb.from_field(moving, model()).boundary.west[0], got.boundary.west[0], rtol=1e-12)
+    np.testing.assert_allclose(from_field(moving, model()).boundary.west[0], got.boundary.west[0], rtol=1e-12)
 
 
 def test_a_global_field_goes_round_and_a_small_one_ends():
@@ -236,12 +246,12 @@ def test_a_global_field_goes_round_and_a_small_one_ends():
     f = dataclasses.replace(f, values=400 + 5 * wave * np.ones_like(f.values))
     grid = Grid(np.array([-6.0, -4.0, -2.0]), np.array([50.0, 51.0]))
     domain = Domain.of_heights(grid, f.times[:2], LEVELS, 1e5)
-    west = pb.from_field(domain, f).boundary.west[0, 0, 0]
+    west = from_field(domain, f).boundary.west[0, 0, 0]
     assert float(west) == pytest.approx(400 + 5 * (0.6 * wave[-1] + 0.4 * wave[0]), rel=1e-12)
     with pytest.raises(TanhengError, match="does not cover the domain"):
-        pb.from_field(domain, model())
+        from_field(domain, model())
     with pytest.raises(TanhengError, match="does not cover the time"):
-        pb.from_field(dataclasses.replace(domain, times=domain.times + np.timedelta64(1, "D")), f)
+        from_field(dataclasses.replace(domain, times=domain.times + np.timedelta64(1, "D")), f)
 
 
 def cams_file(tmp_path, kind="altitude", name="cams73_v23r1_co2_conc_surface_inst_201402.nc", north_first=True):
@@ -260,7 +270,10 @@ def cams_file(tmp_path, kind="altitude", name="cams73_v23r1_co2_conc_surface_ins
         n = 4 if kind == "edges" else 3
         a, b = (np.array([0, 1000, 5000, 0.0]), np.array([1, 0.8, 0.4, 0])) if n == 4 else (
             np.array([100.0, 3000, 2000]), np.array([0.9, 0.6, 0.2]))  # fmt: skip
-        data["ap"], data["bp"] = ("hlevel" if n == 4 else "level", a, {"units": "Pa"}), ("hlevel" if n == 4 else "level", b)
+        data["ap"], data["bp"] = (
+            ("hlevel" if n == 4 else "level", a, {"units": "Pa"}),
+            ("hlevel" if n == 4 else "level", b),
+        )
         data["Psurf"] = ("time", "latitude", "longitude"), np.full((2, 4, 5), 9.8e4), {"units": "Pa"}
     return fuzz.small(data, tmp_path / name), values
 
@@ -270,7 +283,11 @@ def test_cams_by_altitude_and_by_pressure(tmp_path):
     f = read_cams_concentration(path)
     np.testing.assert_array_equal(f.values[1, 0, 0], values[1, 0, -1])  # from south to north
     assert f.pressure[0, 1, 0, 0] == pytest.approx(101325 * (1 - 6.5e-3 * 1100 / 288.15) ** 5.25588, rel=1e-6)
-    assert f.times.astype("datetime64[m]").astype(str).tolist() == ["2014-02-01T22:30", "2014-02-02T01:30", "2014-02-02T04:30"]
+    assert f.times.astype("datetime64[m]").astype(str).tolist() == [
+        "2014-02-01T22:30",
+        "2014-02-02T01:30",
+        "2014-02-02T04:30",
+    ]
     assert "standard atmosphere" in f.sources[0].notes[0]
     f = read_cams_concentration(cams_file(tmp_path, "edges")[0])
     np.testing.assert_allclose(f.pressure[0, :, 0, 0], [98000, 79400, 44200, 0], rtol=1e-12)
@@ -324,7 +341,9 @@ def test_carbontracker_days_follow_each_other(tmp_path):
 @COUNTS
 def test_fuzz_carbontracker(tmp_path, count):
     path, _ = carbontracker_file(tmp_path)
-    tally = fuzz.fuzz(lambda p: field_arrays(read_carbontracker_molefractions(p)), path, fuzz.HDF, count, tmp_path / "f")
+    tally = fuzz.fuzz(
+        lambda p: field_arrays(read_carbontracker_molefractions(p)), path, fuzz.HDF, count, tmp_path / "f"
+    )
     assert tally["refused"] > count // 3, tally
 
 

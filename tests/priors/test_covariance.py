@@ -45,7 +45,10 @@ def reference():
     )):  # fmt: skip
         for t in range(2):
             for v in range(2):
-                rows, columns = slice(24 * s + 12 * t, 24 * s + 12 * t + 12), slice(24 * s + 12 * v, 24 * s + 12 * v + 12)
+                rows, columns = (
+                    slice(24 * s + 12 * t, 24 * s + 12 * t + 12),
+                    slice(24 * s + 12 * v, 24 * s + 12 * v + 12),
+                )
                 out[rows, columns] = np.outer(sigma, sigma) * rho * np.exp(-abs(t - v) * 31 / tau)
     return out
 
@@ -76,7 +79,9 @@ def test_elements_and_totals_are_those_of_the_inventory():
     assert total["road"] == pytest.approx(INVENTORY.totals()["road"], rel=1e-12)
     assert total["all"] == pytest.approx(INVENTORY.total(), rel=1e-12)
     fractions = Basis((3, 4), np.array(["w", "e"]), weights=np.stack([WEST.ravel(), EAST.ravel()], axis=1))
-    np.testing.assert_allclose(pc.elements(INVENTORY, fractions, STEPS).sum(axis=(0, 1)), [total["west"], total["east"]])
+    np.testing.assert_allclose(
+        pc.elements(INVENTORY, fractions, STEPS).sum(axis=(0, 1)), [total["west"], total["east"]]
+    )
     index = np.where(WEST > 0, 0, -1)
     part = Basis((3, 4), np.array(["w"]), index=index)
     np.testing.assert_allclose(pc.elements(INVENTORY, part, STEPS).sum(), total["west"])
@@ -136,7 +141,9 @@ def test_spread_of_alternatives_is_their_sample_covariance():
 
 def test_draws_have_the_uncertainty_that_was_asked_for():
     total = listed(all=0.1)[2]
-    c = pc.conditioned(pc.with_alternatives(b(), np.stack([total.weights, 1.3 * total.weights]), total.weights), [total])
+    c = pc.conditioned(
+        pc.with_alternatives(b(), np.stack([total.weights, 1.3 * total.weights]), total.weights), [total]
+    )
     draws = c.sqrt_mv(jax.random.normal(jax.random.key(0), (48, 20000)))
     # The standard deviation of 20000 draws is known to 0.5 %.
     assert np.std(total.weights @ np.asarray(draws)) == pytest.approx(0.1 * total.value, rel=0.02)
