@@ -13,6 +13,7 @@ from transport.errors import TanhengError
 from transport.sources import Boundary
 
 KM_PER_DEGREE = 111.2  # of latitude
+WIDEST = 3.0  # degrees between columns of a curtain that are interpolated: a cell of the global models behind them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +65,8 @@ def from_curtains(
 ) -> Background:
     """Curtains of the same sides on a model's layers and intervals; the top gets the mean of the highest layers.
 
+    Columns that a curtain lacks are bridged by their neighbours up to 3° apart.
+
     Args:
         domain: sides, layers and intervals.
         curtains: whose sides lie at those of the domain.
@@ -80,13 +83,27 @@ def from_curtains(
         lon, lat, p = rim(domain, side)
         along, at = (curtains.lat, lat) if side in ("west", "east") else (curtains.lon, lon)
         _near(curtains, side, lon, lat, along, at, farthest_km)
-        columns = np.array([[np.interp(at, along, row) for row in period] for period in curtains.sides[side]])
+        columns = np.stack([_along(at, along, period) for period in curtains.sides[side]])
         values = np.moveaxis(columns, 1, -1)  # (nt, n, nh)
         edges = standard_ratio(curtains.heights) * p[:, 0, :, None]
         sides[side] = _layers(share, values, edges, np.moveaxis(p, 1, -1))
     highest = np.mean([sides[s][:, -1].mean(axis=-1) for s in SIDES], axis=0)
     top = np.broadcast_to(highest[:, None, None], (domain.shape[0], *domain.shape[2:]))
     return _background(domain, sides, top, curtains, u, scale, "curtains, top their mean")
+
+
+def _along(at: np.ndarray, along: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(nh, n) values (nh, m) between the columns that are there; NaN where these are too far apart."""
+    have = ~np.isnan(values).any(axis=0)
+    if not have.any():
+        return np.full((len(values), at.size), np.nan)
+    x, rows = along[have], values[:, have]
+    after = np.searchsorted(x, at).clip(1, max(x.size - 1, 1))
+    apart = x[after.clip(max=x.size - 1)] - x[after - 1]
+    beyond = np.maximum(x[0] - at, at - x[-1])
+    out = np.array([np.interp(at, x, row) for row in rows])
+    out[:, (apart > WIDEST) | (beyond > WIDEST)] = np.nan
+    return out
 
 
 def _near(curtains: Curtains, side: str, lon, lat, along, at, farthest_km: float) -> None:

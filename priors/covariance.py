@@ -26,11 +26,13 @@ from inversion.covariance import (
     Scaled,
     correlation,
 )
+from inversion.distance import separations
 from inversion.steps import Steps
 from priors.inventory import KILOGRAMS_PER_MEGATONNE, Inventory
 from priors.low_rank import LowRankUpdate, with_spread, with_totals
 from transport.constants import SECONDS_PER_YEAR
 from transport.errors import TanhengError
+from transport.grid import Grid
 
 # Two totals that share less than this of their mass are those of different elements.
 SHARED = 1e-12
@@ -148,14 +150,15 @@ def totals(
 
 
 def prior(
-    errors: Mapping[str, Errors], sectors: Sequence[str], distance: np.ndarray, steps: Steps
+    errors: Mapping[str, Errors], sectors: Sequence[str], where: Grid | np.ndarray, steps: Steps
 ) -> AbstractCovariance:
     """B of independent sectors, each σ (time ⊗ space) σ.
 
     Args:
         errors: of each sector.
         sectors: in the order of the control vector.
-        distance: (k, k) between elements in km, from `inversion.distance.separations` for the kernel.
+        where: cells of the grid, row by row, or (k, 2) longitude and latitude of the elements in degrees; each kernel
+            takes the distances for which it is a correlation (`inversion.distance.separations`).
         steps: of the control vector.
 
     Raises:
@@ -164,11 +167,11 @@ def prior(
     if set(errors) != set(sectors):
         raise TanhengError("sectors and their errors do not fit", got=", ".join(errors), expected=", ".join(sectors),
                            remedy="give the errors of every sector, and of no other")  # fmt: skip
-    k = len(distance)
+    k = where.shape[0] * where.shape[1] if isinstance(where, Grid) else len(where)
     blocks = []
     for sector in sectors:
         e = errors[sector]
-        space = Diagonal(np.ones(k)) if e.kernel is None else correlation(e.kernel, distance)
+        space = Diagonal(np.ones(k)) if e.kernel is None else correlation(e.kernel, separations(e.kernel, where))
         time = (Diagonal(np.ones(steps.size)) if e.days is None or steps.size == 1
                 else OrnsteinUhlenbeck(steps.hours / 24.0, e.days))  # fmt: skip
         sigma = np.broadcast_to(np.asarray(e.relative, dtype=float), (k,))

@@ -19,7 +19,7 @@ NOTES = (
 
 
 def read_curtains(path: str | Path) -> Curtains:
-    """The four curtains of a file; gaps stay NaN, and are counted in the notes.
+    """The four curtains of a file; columns that are missing stay NaN, and are counted in the notes.
 
     Args:
         path: of `<species>_<DOMAIN>_<yyyymm>.nc` or of a boundary of the OpenGHG object store, monthly.
@@ -78,6 +78,9 @@ def _side(nc: NetCDF, side: str, axis: str, species: str) -> np.ndarray:
     values = nc.numbers(name, dims).transpose([dims.index(d) for d in ("time", "height", axis)]) * 1e6
     low, high = PLAUSIBLE[species]
     known = ~np.isnan(values)
+    partly = known.any(axis=1) & ~known.all(axis=1)  # a source that ends leaves out whole columns
+    if partly.any():
+        raise _wrong(nc, f"{name} with {np.count_nonzero(partly)} columns that lack some heights", "whole columns")
     if not ((values[known] >= low) & (values[known] <= high)).all() or not known.any():
         raise _wrong(nc, f"{name} without values of {species}, or some beyond {low:g}…{high:g} ppm", "mol mol-1")
     return values

@@ -158,12 +158,32 @@ def test_mozart_curtains_of_the_real_file(real):
 def test_curtains_of_cams_hardly_reach_beyond_europe(real):
     curtains = read_curtains(real(CAMS))
     assert np.count_nonzero(np.isnan(curtains.sides["north"])) == 6420  # of 7820
-    assert curtains.sides["west"][0, 0, [0, -1]] == pytest.approx([1.9208977879344544, 1.9574379856902723], rel=1e-12)
+    assert curtains.sides["west"][0, 0, [0, -1]] == pytest.approx([1.9208977779344544, 1.9574379856902723], rel=1e-12)
     assert any("6420 of 7820" in n for n in curtains.sources[0].notes)
     grid = Grid.from_centres(np.round(curtains.lon, 3), np.round(curtains.lat, 3))
     domain = Domain.of_heights(grid, np.array(["2019-01-05", "2019-01-06"], "datetime64[s]"), LEVELS, 1e5)
     with pytest.raises(TanhengError, match="no mole fractions of CH4"):
         from_curtains(domain, curtains)
+    # Its eastern and western columns are a degree apart at most, and are bridged.
+    east = curtains.sides["east"][0, 0]
+    assert np.isnan(east[2:5]).all() and east[1] == east[5]
+
+
+def test_missing_columns_are_bridged_where_neighbours_are_near(tmp_path):
+    curtains = read_curtains(curtain_file(tmp_path)[0])
+    domain = Domain.of_heights(Grid(np.array([10.0, 11.0, 12.0, 13.0]), np.array([50.0, 51.0, 52.0])),
+                               np.array(["2014-02-03", "2014-02-04"], "datetime64[s]"), LEVELS[:2], 1e5)  # fmt: skip
+    north = curtains.sides["north"].copy()
+    north[:, :, 1] = np.nan
+    gaps = dataclasses.replace(curtains, sides={**curtains.sides, "north": north})
+    got = from_curtains(domain, gaps).boundary.north[0, 0]
+    first, last = north[0, 0, 0], north[0, 0, 2]
+    expected = [0.75 * first + 0.25 * last, 0.25 * first + 0.75 * last, north[0, 0, 2:].mean()]
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    wide = dataclasses.replace(gaps, lon=np.array([8.5, 9.5, 11.5, 13.0]))
+    assert from_curtains(domain, wide, farthest_km=200.0).boundary.north.shape == (1, 1, 3)
+    with pytest.raises(TanhengError, match="no mole fractions"):
+        from_curtains(domain, dataclasses.replace(wide, lon=np.array([8.5, 9.5, 12.0, 13.0])), farthest_km=200.0)
 
 
 def curtain_file(tmp_path, time_last=False):

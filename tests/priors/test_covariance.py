@@ -25,7 +25,7 @@ ERRORS = {"road": Errors(0.3, Exponential(15.0), 30.0), "heat": Errors(np.linspa
 
 
 def b():
-    return pc.prior(ERRORS, INVENTORY.sectors, GRID.distances(), STEPS)
+    return pc.prior(ERRORS, INVENTORY.sectors, GRID, STEPS)
 
 
 def listed(**published):
@@ -68,6 +68,17 @@ def agrees_with(c, matrix):
 
 def test_b_is_what_was_meant():
     agrees_with(b(), reference())
+
+
+def test_each_kernel_has_the_distances_for_which_it_is_a_correlation():
+    globe = np.array([[0.0, 0.0], [90.0, 0.0], [180.0, 0.0]])
+    one = Steps(np.array([0]), np.array(["all"]), np.array([0.0]))
+    both = {"a": Errors(1.0, Exponential(6371.0)), "b": Errors(1.0, Matern32(6371.0)), "c": Errors(2.0)}
+    c = dense(pc.prior(both, ("a", "b", "c"), globe, one))
+    assert c[0, 1] == pytest.approx(np.exp(-np.pi / 2), rel=1e-6)  # along the great circle
+    chord = np.sqrt(3) * np.sqrt(2)  # through the Earth
+    assert c[3, 4] == pytest.approx((1 + chord) * np.exp(-chord), rel=1e-6)
+    assert c[6, 6] == 4.0 and c[6, 7] == c[0, 3] == 0.0
 
 
 def test_elements_and_totals_are_those_of_the_inventory():
@@ -169,7 +180,7 @@ def test_the_table_states_what_b_implies():
     (lambda: pc.conditioned(b(), listed(west=0.1, east=0.1, all=0.1)[:3]), "depend on each other"),
     (lambda: pc.conditioned(b(), listed(west=0.1, east=0.1)[:2], np.array([[1, 2], [2, 1.0]])), "is none"),
     (lambda: listed(north=0.1), "names of totals"),
-    (lambda: pc.prior({"road": Errors(0.3)}, INVENTORY.sectors, GRID.distances(), STEPS), "errors do not fit"),
+    (lambda: pc.prior({"road": Errors(0.3)}, INVENTORY.sectors, GRID, STEPS), "errors do not fit"),
     (lambda: pc.elements(INVENTORY, cells((2, 2)), STEPS), "not those of the inventory"),
     (lambda: pc.spread(np.ones((1, 48)), np.ones(48)), "two inventories"),
     (lambda: with_spread(Diagonal(np.ones(3)), np.ones((2, 1))), "do not fit"),

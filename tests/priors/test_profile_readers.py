@@ -147,6 +147,14 @@ def test_cams_days_of_a_leap_year(tmp_path):
     assert gridded.first == np.datetime64("2020-01-01") and len(gridded.weights) == 366
     hours = np.array(["2020-12-31T05"], "datetime64[s]")
     np.testing.assert_allclose(gridded.at(hours, Clock((0.0,)), True)[0], weights[-1, 2:4, 2:4], rtol=1e-12)
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as data:
+        data = data.load()
+    data["FD_C"] *= 1.005
+    near = read_cams_tempo_grid(fuzz.small(data, tmp_path / "near.nc"), "FD_C", BERLIN)
+    np.testing.assert_allclose(near.weights.mean(axis=0), 1.0, rtol=1e-12)
+    data["FD_C"] *= 1.01
+    with pytest.raises(TanhengError, match="366 days of 2020"):
+        read_cams_tempo_grid(fuzz.small(data, tmp_path / "far.nc"), "FD_C", BERLIN)
     path, _ = cams_grid(tmp_path, "FD_C", 365, "days since 2020-01-01")
     with pytest.raises(TanhengError, match="365 days of 2020"):
         read_cams_tempo_grid(path, "FD_C", BERLIN)
@@ -238,6 +246,9 @@ def test_times_by_hand(tmp_path):
     assert (gridded.unit, gridded.universal) == ("hour", True)
     np.testing.assert_allclose(gridded.weights[:, 1, 0], factors[14, 19], rtol=1e-12)
     assert gridded.weights[6, 0, 0] == pytest.approx(1.4, rel=1e-12)  # the seventh value is 6–7 h UTC
+    # The corner of the box at 10°E, 50°N: only the cell to the north-east has factors.
+    corner = read_times(path, "diurnal_scale_factors", Grid(np.array([9.0, 10.0, 11.0]), np.array([49.0, 50.0, 51.0])))
+    np.testing.assert_allclose(corner.weights[6], [[1.0, 1.0], [1.0, 1.4]], rtol=1e-12)
     ocean = read_times(path, "diurnal_scale_factors", Grid(np.array([-40.0, -39.0]), np.array([10.0, 11.0])))
     assert (ocean.weights == 1).all()
     week = read_times(times(tmp_path, 7)[0], "diurnal_scale_factors", BERLIN)
