@@ -169,6 +169,13 @@ def test_curtains_of_cams_hardly_reach_beyond_europe(real):
     assert np.isnan(east[2:5]).all() and east[1] == east[5]
 
 
+def test_a_column_that_lacks_some_heights_is_damaged(tmp_path):
+    path, data = curtain_file(tmp_path)
+    data["vmr_e"][1, 2, 0] = np.nan
+    with pytest.raises(TanhengError, match="holds no boundary curtains"):
+        read_curtains(fuzz.small(data, path))
+
+
 def test_missing_columns_are_bridged_where_neighbours_are_near(tmp_path):
     curtains = read_curtains(curtain_file(tmp_path)[0])
     domain = Domain.of_heights(Grid(np.array([10.0, 11.0, 12.0, 13.0]), np.array([50.0, 51.0, 52.0])),
