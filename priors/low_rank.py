@@ -1,0 +1,117 @@
+"""A covariance changed in a few directions only: by what is known of totals, or by how alternative priors differ."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from inversion.covariance import AbstractCovariance
+from inversion.covariance.low_rank import symmetric_sqrt
+from transport.errors import TanhengError
+
+
+class LowRankUpdate(AbstractCovariance):
+    """C = B^½ (I + Q (M − I) Qᵀ) B^½ᵀ with k orthonormal columns Q and a symmetric positive definite M.
+
+    With Z = B^½ Q and P = B^−½ᵀ Q:  C = B + Z (M − I) Zᵀ,   C⁻¹ = B⁻¹ + P (M⁻¹ − I) Pᵀ,   log det C = log det B +
+    log det M,   C^½ = B^½ (I + Q (M^½ − I) Qᵀ). Each costs what B costs, and n k.
+    """
+
+    inner: AbstractCovariance
+    directions: Float[Array, "n k"]
+    forward: Float[Array, "n k"]
+    inverse: Float[Array, "n k"]
+    middle: Float[Array, "k k"]
+
+    def mv(self, v):
+        """B v + Z (M − I) Zᵀ v."""
+        return self.inner.mv(v) + self.forward @ (self._less_one(self.middle) @ (self.forward.T @ v))
+
+    def sqrt_mv(self, v):
+        """B^½ (v + Q (M^½ − I) Qᵀ v)."""
+        root = self._less_one(symmetric_sqrt(self.middle))
+        return self.inner.sqrt_mv(v + self.directions @ (root @ (self.directions.T @ v)))
+
+    def sqrt_transposed_mv(self, v):
+        """(I + Q (M^½ − I) Qᵀ) B^½ᵀ v."""
+        root, inner = self._less_one(symmetric_sqrt(self.middle)), self.inner.sqrt_transposed_mv(v)
+        return inner + self.directions @ (root @ (self.directions.T @ inner))
+
+    def solve(self, v):
+        """B⁻¹ v + P (M⁻¹ − I) Pᵀ v."""
+        less = self._less_one(jnp.linalg.inv(self.middle))
+        return self.inner.solve(v) + self.inverse @ (less @ (self.inverse.T @ v))
+
+    def logdet(self):
+        """log det B + log det M."""
+        return self.inner.logdet() + jnp.linalg.slogdet(self.middle)[1]
+
+    def diagonal(self):
+        """diag B + Σ_k Z (M − I) Z."""
+        return self.inner.diagonal() + jnp.sum((self.forward @ self._less_one(self.middle)) * self.forward, axis=1)
+
+    @staticmethod
+    def _less_one(matrix: Array) -> Array:
+        return matrix - jnp.eye(matrix.shape[0])
+
+
+def with_totals(inner: AbstractCovariance, weights: np.ndarray, target: np.ndarray) -> LowRankUpdate:
+    """B changed as little as can be so that totals have a given covariance, Wᵀ C W = U; all else given them is kept.
+
+    C = B + B W S⁻¹ (U − S) S⁻¹ Wᵀ B,   S = Wᵀ B W
+
+    For U below S this is B after an independent estimate of the totals; for U above S they are known less well than
+    the cells imply. The distribution of everything else, given the totals, does not change.
+
+    Args:
+        inner: B.
+        weights: (n, k) columns W.
+        target: (k, k) U, positive definite.
+
+    Raises:
+        TanhengError: totals that depend on each other, or a U that is no covariance.
+    """
+    w, u = jnp.asarray(weights, dtype=float), jnp.asarray(target, dtype=float)
+    a = inner.sqrt_transposed_mv(w)
+    s = a.T @ a
+    scale = np.sqrt(np.diagonal(np.asarray(s)))
+    share = np.asarray(s) / np.maximum(np.outer(scale, scale), np.finfo(float).tiny)
+    if not (scale > 0).all() or not np.linalg.eigvalsh(share)[0] > 1e-10:
+        raise TanhengError(
+            "totals that are to be fixed depend on each other, or on nothing", got=f"u {scale}",
+            expected="totals of which none follows from the others",
+            remedy="leave out the one that is the sum of others",
+        )  # fmt: skip
+    if (
+        u.shape != s.shape
+        or not np.allclose(u, u.T)
+        or not np.linalg.eigvalsh(np.asarray(u) / np.outer(scale, scale))[0] > 0
+    ):
+        raise TanhengError("the covariance of totals is none", got=u.shape, expected=f"{s.shape}, positive definite",
+                           remedy="give an uncertainty above zero for each total")  # fmt: skip
+    # Scaled to one, so that totals of very different size do not lose digits of each other.
+    d = jnp.asarray(scale)
+    values, vectors = jnp.linalg.eigh(s / jnp.outer(d, d))
+    back = (vectors / jnp.sqrt(values)) @ vectors.T / d  # (V Λ^−½ Vᵀ) D⁻¹: a @ back.T is orthonormal
+    middle = back @ u @ back.T
+    q = a @ back.T
+    return LowRankUpdate(inner, q, inner.sqrt_mv(q), w @ back.T, 0.5 * (middle + middle.T))
+
+
+def with_spread(inner: AbstractCovariance, patterns: np.ndarray) -> LowRankUpdate:
+    """B plus the error that alternatives share, C = B + X Xᵀ.
+
+    Args:
+        inner: B.
+        patterns: (n, k) columns X.
+
+    Raises:
+        TanhengError: patterns that do not fit.
+    """
+    x = jnp.asarray(patterns, dtype=float)
+    if x.ndim != 2 or x.shape[0] != inner.size or not np.isfinite(patterns).all() or x.shape[1] > x.shape[0]:
+        raise TanhengError("patterns of spread do not fit", got=x.shape, expected=f"({inner.size}, k), k not larger",
+                           remedy="build them on the elements of the covariance")  # fmt: skip
+    y = inner.sqrt_transposed_mv(inner.solve(x))  # B^−½ X
+    q, r = jnp.linalg.qr(y)
+    forward = inner.sqrt_mv(q)
+    return LowRankUpdate(inner, q, forward, inner.solve(forward), jnp.eye(r.shape[0]) + r @ r.T)
