@@ -90,8 +90,8 @@ def regrid(inventory: Inventory, target: Grid, folder: str | Path | None = None)
 def overlaps(source: Grid, target: Grid, folder: str | Path | None = None) -> Overlaps:
     """Shares of source cells in target cells.
 
-    Both geographic, or both in one projection: product of the shares along the axes, in sin φ along meridians. Otherwise
-    sides of cells are polygons in a Lambert azimuthal equal-area projection centred on the smaller grid, and clipped.
+    Both geographic, or both in one projection: product of the shares along the axes, in sin φ along meridians.
+    Otherwise cells are polygons in a Lambert azimuthal equal-area projection centred on the smaller grid, and clipped.
 
     Args:
         source: grid that masses come from.
@@ -102,7 +102,7 @@ def overlaps(source: Grid, target: Grid, folder: str | Path | None = None) -> Ov
         TanhengError: grids that span more than the Earth, or that no equal-area projection holds.
     """
     if _one_family(source, target):
-        matrix = sp.kron(_rows(source, target), _columns(source, target), format="csr")
+        matrix = sp.csr_matrix(sp.kron(_rows(source, target), _columns(source, target), format="csr"))
         return Overlaps(source, target, *_normalised(matrix, None))
     file = Path(folder or Path(pooch.os_cache("tanheng")) / "overlaps") / f"{_key(source, target)}.npz"
     kept = _load(file, source, target)
@@ -293,7 +293,7 @@ def _polygons(grid: Grid, cells: np.ndarray, project: pyproj.Proj, centre: tuple
             remedy="crop the larger one; two whole globes must have the same kind of coordinates",
         )  # fmt: skip
     east, north = project(lon, lat)
-    return shapely.polygons(np.stack([east, north], axis=-1))
+    return np.asarray(shapely.polygons(np.stack([east, north], axis=-1)))
 
 
 def _divisions(grid: Grid) -> np.ndarray:
