@@ -18,8 +18,10 @@ EDGAR_TO_IPCC = {
 # UNECE CLRTAP reporting guidelines 2014, annex I: NFR to GNFR; EMEP/EEA guidebook 2023.
 IPCC_TO_GNFR = {
     "1.A.1.a": "A", "1.A.1.bc": "B", "1.A.2": "B", "1.A.3.a": "H", "1.A.3.a cruise": "O", "1.A.3.b": "F",
-    "1.A.3.ce": "I", "1.A.3.d": "G", "1.A.4": "C", "1.B": "D", "1.B.1": "D", "1.B.2.a": "D", "1.B.2.b": "D", "2.A": "B", "2.B": "B", "2.C": "B",
-    "2.D.1-2": "B", "2.D.3": "E", "3.A.1": "K", "3.A.2": "K", "3.C.1": "L", "3.C.2-7": "L", "4.A": "J", "4.C": "J", "4.D": "J",
+    "1.A.3.ce": "I", "1.A.3.d": "G", "1.A.4": "C", "1.B": "D", "1.B.1": "D", "1.B.2.a": "D", "1.B.2.b": "D",
+    "2.A": "B", "2.B": "B", "2.C": "B", "2.D.1-2": "B", "2.D.3": "E", "3.A.1": "K", "3.A.2": "K", "3.C.1": "L",
+    "3.C.2-7": "L",
+    "4.A": "J", "4.C": "J", "4.D": "J",
 }  # fmt: skip
 TABLES = {("EDGAR", "IPCC 2006"): EDGAR_TO_IPCC, ("IPCC 2006", "GNFR"): IPCC_TO_GNFR}
 

@@ -110,9 +110,9 @@ def _edges(centres: np.ndarray, what: str, low: float, high: float) -> np.ndarra
             expected=f"equal steps within {low:g}…{high:g}", remedy="use the file as its makers published it",
         )  # fmt: skip
     edges = min(centres[0], centres[-1]) + abs(step) * (np.arange(n + 1) - 0.5)
-    # Centres are often in single precision: an edge that can only be meant as a round number is that number.
-    digits = np.round(edges, 5)
-    return digits if np.abs(digits - edges).max() < 1e-3 * abs(step) else edges
+    # Centres are often in single precision: where the step is a round number, so are the edges.
+    digits, round_step = np.round(edges, 5), abs(round(abs(step), 4) - abs(step)) < 1e-5 * abs(step)
+    return digits if round_step and np.abs(digits - edges).max() < 1e-3 * abs(step) else edges
 
 
 def _columns(x: np.ndarray, box: tuple[float, float] | None) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,17 @@ from priors.readers.unit import kilograms_per_second
 from transport.errors import TanhengError
 
 ATTRIBUTION = "Maasakkers et al. (2016), Environ. Sci. Technol. 50, 13123, doi 10.1021/acs.est.6b02878; U.S. EPA."
-_PREFIXES = ("emissions_", "emi_ch4_")
-_UNITS = {"moleccm-2s-1": "molec cm-2 s-1", "molec cm-2 s-1": "molec cm-2 s-1"}
+_PREFIX = "emissions_"
+# All of the 2012 inventory: a file without one of them would be a total that is silently too small.
+SECTORS = (
+    "1A_Combustion_Mobile", "1A_Combustion_Stationary", "1B1a_Coal_Mining_Underground", "1B1a_Coal_Mining_Surface",
+    "1B1a_Abandoned_Coal", "1B2a_Petroleum", "1B2b_Natural_Gas_Production", "1B2b_Natural_Gas_Processing",
+    "1B2b_Natural_Gas_Transmission", "1B2b_Natural_Gas_Distribution", "2B5_Petrochemical_Production",
+    "2C2_Ferroalloy_Production", "4A_Enteric_Fermentation", "4B_Manure_Management", "4C_Rice_Cultivation",
+    "4F_Field_Burning", "5_Forest_Fires", "6A_Landfills_Municipal", "6A_Landfills_Industrial",
+    "6B_Wastewater_Treatment_Domestic", "6B_Wastewater_Treatment_Industrial", "6D_Composting",
+)  # fmt: skip
+_UNITS = {"moleccm-2s-1": 1.0}
 
 
 def read_epa(path: str | Path, box: Box | None = None) -> Inventory:
@@ -26,20 +35,19 @@ def read_epa(path: str | Path, box: Box | None = None) -> Inventory:
         TanhengError: not such a file, another unit, values missing.
     """
     with NetCDF(path) as nc:
-        names = [str(n) for n in nc.variables() if str(n).startswith(_PREFIXES)]
+        names = [n.removeprefix(_PREFIX) for n in nc.variables() if n.startswith(_PREFIX)]
         year = nc.number("emissions_year")
-        if not names or year % 1.0 or not 1950 <= year <= 2100:
+        if set(names) != set(SECTORS) or year % 1.0 or not 1950 <= year <= 2100:
             raise TanhengError(
                 f"{nc.name} is not an EPA inventory", got=f"{len(names)} sectors, year {year:g}",
-                expected="emissions_<sector> (lat, lon) and emissions_year", remedy="use the annual file",
+                expected=f"emissions_<sector> of {len(SECTORS)} sectors, emissions_year", remedy="use the annual file",
             )  # fmt: skip
         cells, times = netcdf_cells(nc, box), year_of(int(year))
-        rates = {}
-        for name in names:
-            nc.factor(name, dict.fromkeys(_UNITS, 1.0))
-            factor = kilograms_per_second("molec cm-2 s-1", "CH4", cells.grid.areas, times, nc.name)
-            sector = next(name.removeprefix(p) for p in _PREFIXES if name.startswith(p))
-            rates[sector] = cells.take(nc.numbers(name, ("lat", "lon")))[None] * factor
+        factor = kilograms_per_second("molec cm-2 s-1", "CH4", cells.grid.areas, times, nc.name)
+        rates = {
+            sector: cells.take(nc.numbers(_PREFIX + sector, ("lat", "lon"), _UNITS))[None] * factor
+            for sector in SECTORS
+        }
         notes = ["cell areas on a sphere of 6371 km", "sectors are of the IPCC 1996 guidelines"]
         source = nc.source("read_epa", "start", ATTRIBUTION, notes)
         return gathered("CH4", rates, cells, times, source, "EPA, IPCC 1996")

@@ -17,7 +17,9 @@ PERIODS = {"hour": "h", "month": "M", "year": "Y"}
 _KEPT = ("title", "comments", "prior_file_1", "prior_file_1_version", "prior_file_1_reference")
 
 
-def read_openghg_flux(path: str | Path, box: Box | None = None, period: str | None = None) -> Inventory:
+def read_openghg_flux(
+    path: str | Path, box: Box | None = None, period: str | None = None, missing_is_zero: bool = False
+) -> Inventory:
     """One source of CO2 or CH4; times are the start of periods.
 
     rate = flux · M · area
@@ -27,6 +29,7 @@ def read_openghg_flux(path: str | Path, box: Box | None = None, period: str | No
         box: west, east, south, north in degrees.
         period: "hour", "month" or "year", needed where the file holds one time, which does not say how long it holds;
             otherwise periods end where the next begins, and the last is as long as the calendar makes it.
+        missing_is_zero: the files of one country hold NaN outside of it; say so where that is meant.
 
     Raises:
         TanhengError: another unit, order or species, or a period that cannot be told.
@@ -38,13 +41,21 @@ def read_openghg_flux(path: str | Path, box: Box | None = None, period: str | No
         last = nc.dims("flux")[-1:] == ("time",)
         values = nc.numbers("flux", ("lat", "lon", "time") if last else ("time", "lat", "lon"))
         taken = cells.take(np.moveaxis(values, -1, 0) if last else values)
+        empty = int(np.count_nonzero(np.isnan(taken))) if missing_is_zero else 0
+        if missing_is_zero:
+            taken = np.where(np.isnan(taken), 0.0, taken)
         rate = taken * kilograms_per_second("mol m-2 s-1", species, cells.grid.areas, times, nc.name)
         notes = [f"{key}: {text}" for key in _KEPT if (text := nc.text(key, ""))]
-        source = nc.source(
-            "read_openghg_flux", "start", nc.text("author", ""), [*notes, "areas on a sphere of 6371 km"]
-        )
+        source = nc.source("read_openghg_flux", "start", nc.text("author", ""), [*notes, *_areas(empty)])
         sector = nc.text("source", "", of="flux") or nc.text("source", "") or nc.name.partition("_")[0]
         return gathered(species, {sector: rate}, cells, times, source, signed=True)
+
+
+def _areas(empty: int) -> list[str]:
+    return [
+        "cell areas on a sphere of 6371 km",
+        *([f"{empty} missing values taken as zero, as asked"] if empty else []),
+    ]
 
 
 def _species(nc: NetCDF) -> str:
