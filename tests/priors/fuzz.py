@@ -1,4 +1,4 @@
-"""Damaged inventories: each must end in a clear error or in the right rates; mutations are those of the observations."""
+"""Damaged inventories: each must end in a clear error or in the right rates; mutations as for observations."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -47,7 +47,8 @@ def fuzz(
         try:
             got = read(file)
         except TanhengError as error:
-            assert error.what and error.remedy, f"{about}: an error without word or remedy: {error}"
+            if not (error.what and error.remedy):
+                raise AssertionError(f"{about}: an error without word or remedy: {error}") from error
             tally["refused"] += 1
             continue
         except Exception as error:
