@@ -16,6 +16,8 @@ from transport.grid import Grid
 # Tags and keys of OGC 19-008r4.
 _SCALE, _TIEPOINT, _KEYS, _NODATA = 33550, 33922, 34735, 42113
 _MODEL, _RASTER, _GEOGRAPHIC, _PROJECTED = 1024, 1025, 2048, 3072
+# Deflate and LZW cannot pack more than about a thousandfold.
+COMPRESSION = 2000
 _PROJECTED_MODEL, _GEOGRAPHIC_MODEL, _USER_DEFINED = 1, 2, 32767
 
 
@@ -48,6 +50,7 @@ def read_window(
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
+            _believe(page, path)
             cells = _cells(page, path.name, box, crs)
             held, first = _rows(page, cells.rows, path.name)
             values = held[cells.rows[:, None] - first, cells.columns]
@@ -102,17 +105,28 @@ def _cells(page: tifffile.TiffPage, name: str, box: Box | None, crs: str | None)
     return Cells(grid, np.arange(shape[0])[::-1], np.arange(shape[1]), (shape[0], shape[1]))
 
 
+def _believe(page: tifffile.TiffPage, path: Path) -> None:
+    """Refuse a header that claims more values than the file can hold, before memory is asked for.
+
+    Raises:
+        TanhengError: names the size that is claimed.
+    """
+    tile = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, max(page.shape)),)
+    size = max(int(np.prod(page.shape, dtype=float)), int(np.prod(tile, dtype=float))) * page.dtype.itemsize
+    if len(page.shape) != 2 or not 0 < size <= min(COMPRESSION * path.stat().st_size, LARGEST):
+        raise TanhengError(
+            f"{path.name} does not hold what its header claims", got=f"shape {page.shape}, {size} bytes",
+            expected=f"two axes, at most {COMPRESSION} times the file's {path.stat().st_size} bytes",
+            remedy="copy the file again",
+        )  # fmt: skip
+
+
 def _rows(page: tifffile.TiffPage, rows: np.ndarray, name: str) -> tuple[np.ndarray, int]:
     """Rows of the file from the first to the last that is asked for, and the first's number.
 
     Only the strips or tiles that hold them are read and decoded.
     """
     first, last, (ny, nx) = int(rows.min()), int(rows.max()), page.shape
-    if (last - first + 1) * nx * 8 > LARGEST:
-        raise TanhengError(
-            f"{name} is too large to be believed", got=page.shape, expected=f"at most {LARGEST // 2**30} GiB",
-            remedy="read a box of it; if it is a small file, its header is damaged: copy it again",
-        )  # fmt: skip
     values = np.full((last - first + 1, nx), np.nan)
     height = page.tilelength if page.is_tiled else min(page.rowsperstrip, ny)
     width = page.tilewidth if page.is_tiled else nx
