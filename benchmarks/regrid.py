@@ -52,7 +52,7 @@ def ours(file: str, answer: str, folder: str) -> None:
     source = Grid(np.linspace(-180.0, 180.0, shape[1] + 1), np.linspace(-90.0, 90.0, shape[0] + 1))
     times = np.array(["2018-01-01", "2019-01-01"], "datetime64[s]")
     inventory = Inventory("CH4", ("all",), p["mass"][None, None], source, times)
-    target, seconds = Grid(p["x"], p["y"], str(p["crs"])), []
+    target, seconds, got = Grid(p["x"], p["y"], str(p["crs"])), [], inventory
     for _ in range(2):
         start = time.perf_counter()
         got = regrid(inventory, target, folder)
@@ -91,7 +91,8 @@ def section(name: str, sizes: list[int], step: float, peers: Path, folder: Path)
             Row(f"{title}, ours", median(lines, "seconds"), "s", median(theirs, "seconds") if theirs else None),
             Row(f"{title}, ours from the cache", median(lines, "cached"), "s"),
             Row(f"{title}, ours, peak", median(lines, "peak"), "GiB"),
-            Row(f"{title}, ours, error of the total", lines[0]["error"], "1", 1e-10, f"shares {lines[0]['geometry']:.0e}"),
+            Row(f"{title}, ours, error of the total", lines[0]["error"], "1", 1e-10,
+                f"shares {lines[0]['geometry']:.0e}"),
         )  # fmt: skip
         if not theirs:
             print(f"{title}, {peer}: not installed, see the head of this file", flush=True)
@@ -103,7 +104,8 @@ def section(name: str, sizes: list[int], step: float, peers: Path, folder: Path)
         rows += show(
             Row(f"{title}, {peer}", median(theirs, "seconds"), "s"),
             Row(f"{title}, {peer}, peak", median(theirs, "peak"), "GiB"),
-            Row(f"{title}, {peer}, error of the total", total, "1", None, f"cells differ by up to {apart:.1e} of the largest"),
+            Row(f"{title}, {peer}, error of the total", total, "1", None,
+                f"cells differ by up to {apart:.1e} of the largest"),
         )  # fmt: skip
     return rows
 
@@ -115,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", default=[], help=", ".join(SECTIONS))
     parser.add_argument("--quick", action="store_true", help="small sizes")
-    parser.add_argument("--peers", type=Path, default=HERE.parent.parent / "peers", help="folder of environments")
+    parser.add_argument("--peers", type=Path, default=os.environ.get("TANHENG_PEERS", "/tmp/peers_venv"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name in options.sections or SECTIONS:

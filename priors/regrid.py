@@ -52,7 +52,8 @@ class Overlaps:
     @property
     def inside(self) -> np.ndarray:
         """(ny, nx) share of each source cell that lies in the target."""
-        return np.asarray(self.matrix.sum(axis=0)).reshape(self.source.shape)
+        sums = np.bincount(self.matrix.indices, self.matrix.data, minlength=self.source.shape[0] * self.source.shape[1])
+        return sums.reshape(self.source.shape)
 
     def __repr__(self) -> str:
         return f"Overlaps({self.matrix.nnz} pairs, geometric error {self.error:.1e}; {self.source!r} → {self.target!r})"
@@ -72,8 +73,8 @@ def regrid(inventory: Inventory, target: Grid, folder: str | Path | None = None)
     found = overlaps(inventory.grid, target, folder)
     flat = inventory.rate.reshape(-1, inventory.grid.shape[0] * inventory.grid.shape[1])
     rate = (found.matrix @ flat.T).T.reshape(*inventory.rate.shape[:2], *target.shape)
-    outside = inventory.total(1.0 - found.inside)
-    touched = int(np.count_nonzero(found.inside > 0.0))
+    inside = found.inside
+    outside, touched = inventory.total(1.0 - inside), int(np.count_nonzero(inside))
     if not touched:
         raise TanhengError(
             "an inventory does not touch the grid it is brought to", got=repr(inventory.grid), expected=repr(target),
@@ -82,7 +83,7 @@ def regrid(inventory: Inventory, target: Grid, folder: str | Path | None = None)
     step = Step(
         f"regridded conservatively to {target!r}; {outside:.9g} of {inventory.total():.9g} kg s-1 lie outside, "
         f"geometric error {found.error:.1e} before normalisation",
-        touched, (("source cells outside the target", found.inside.size - touched),),
+        touched, (("source cells outside the target", inside.size - touched),),
     )  # fmt: skip
     return dataclasses.replace(inventory, rate=np.ascontiguousarray(rate), grid=target, steps=(*inventory.steps, step))
 
@@ -102,8 +103,10 @@ def overlaps(source: Grid, target: Grid, folder: str | Path | None = None) -> Ov
         TanhengError: grids that span more than the Earth, or that no equal-area projection holds.
     """
     if _one_family(source, target):
-        matrix = sp.csr_matrix(sp.kron(_rows(source, target), _columns(source, target), format="csr"))
-        return Overlaps(source, target, *_normalised(matrix, None))
+        rows, error_y = _whole(_rows(source, target), source.shape[0])
+        columns, error_x = _whole(_columns(source, target), source.shape[1])
+        matrix = sp.csr_matrix(sp.kron(rows, columns, format="csr"))
+        return Overlaps(source, target, matrix, max(error_x, error_y))
     file = Path(folder or Path(pooch.os_cache("tanheng")) / "overlaps") / f"{_key(source, target)}.npz"
     kept = _load(file, source, target)
     if kept is None:
@@ -130,6 +133,13 @@ def _shares(source: np.ndarray, target: np.ndarray) -> sp.csr_matrix:
     matrix = sp.csr_matrix((share, (row, column)), shape=(target.size - 1, source.size - 1))
     matrix.eliminate_zeros()
     return matrix
+
+
+def _whole(matrix: sp.csr_matrix, size: int) -> tuple[sp.csr_matrix, float]:
+    """Shares along an axis where intervals inside the target sum to one."""
+    sums = np.bincount(matrix.indices, matrix.data, minlength=size)
+    data, error = _to_one(matrix.data, matrix.indices, np.abs(sums - 1.0) < 1e-9)
+    return sp.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape), error
 
 
 def _rows(source: Grid, target: Grid) -> sp.csr_matrix:
@@ -172,21 +182,23 @@ def _columns(source: Grid, target: Grid) -> sp.csr_matrix:
     return sp.csr_matrix(total)
 
 
-def _normalised(matrix: sp.csr_matrix, whole: np.ndarray | None) -> tuple[sp.csr_matrix, float]:
-    """Shares of whole cells made to sum to one, others to at most one, and the largest error before."""
-    sums = np.asarray(matrix.sum(axis=0)).ravel()
-    if whole is None:
-        whole = np.abs(sums - 1.0) < 1e-9
+def _to_one(shares: np.ndarray, column: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, float]:
+    """Shares of whole cells made to sum to one, of others to at most one, and the largest error before.
+
+    Args:
+        shares: (pairs,) share of a source cell.
+        column: (pairs,) number of the source cell.
+        whole: (cells,) which of them lie wholly inside the target.
+    """
+    sums = np.bincount(column, shares, minlength=whole.size)
     error = float(np.abs(sums[whole] - 1.0).max(initial=0.0))
     scale = np.where(whole | (sums > 1.0), 1.0 / np.where(sums > 0.0, sums, 1.0), 1.0)
-    matrix = sp.csr_matrix(matrix, copy=True)
-    matrix.data *= scale[matrix.indices]
-    return matrix, error
+    return shares * scale[column], error
 
 
 # --- different coordinates: polygons ---
 def _clipped(source: Grid, target: Grid) -> tuple[sp.csr_matrix, float]:
-    small = min((source, target), key=lambda g: float(g.areas.sum()))
+    small = min((source, target), key=_extent)
     lon, lat, radius = _circle(small)
     crs = f"+proj=laea +lat_0={lat!r} +lon_0={lon!r} +R={EARTH_RADIUS} +units=m +type=crs"
     # Longitude and latitude are taken as they are, as everywhere in the toolkit: no shift of datum.
@@ -196,16 +208,23 @@ def _clipped(source: Grid, target: Grid) -> tuple[sp.csr_matrix, float]:
     a, b = _pairs(parts, cells)
     shape = target.shape[0] * target.shape[1], source.shape[0] * source.shape[1]
     share = _areas_of_pairs(parts, cells, a, b) / shapely.area(parts)[a]
+    share, error = _to_one(share, a, _wholly_inside(parts, cells, b))
     matrix = sp.csr_matrix((share, (i[b], j[a])), shape=shape)
     matrix.eliminate_zeros()
-    whole = np.zeros(shape[1], bool)
-    whole[j] = _wholly_inside(parts, cells, a, b)
-    return _normalised(matrix, whole)
+    return matrix, error
 
 
-def _wholly_inside(parts: np.ndarray, cells: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _extent(grid: Grid) -> float:
+    """m2 of a whole grid."""
+    if grid.is_geographic:
+        width, sine = np.deg2rad(np.ptp(grid.x_edges)), np.sin(np.deg2rad(np.clip(grid.y_edges[[0, -1]], -90.0, 90.0)))
+        return float(EARTH_RADIUS**2 * width * np.ptp(sine))
+    return float(grid.areas.sum())
+
+
+def _wholly_inside(parts: np.ndarray, cells: np.ndarray, b: np.ndarray) -> np.ndarray:
     """True where a source cell lies in the union of the target's cells."""
-    if not a.size:
+    if not b.size:
         return np.zeros(parts.size, bool)
     outline = shapely.coverage_union_all(cells[np.unique(b)])
     shapely.prepare(outline)
@@ -263,7 +282,7 @@ def _near(grid: Grid, lon: float, lat: float, radius: float) -> np.ndarray:
         # Cells are longest along one of the diagonals; 1.5 covers the other one.
         half = 1.5 * float(np.rad2deg(chord))
     x, y = np.meshgrid(grid.x, np.clip(grid.y[rows], -90.0, 90.0) if grid.is_geographic else grid.y[rows])
-    cosine = _unit(*grid.lonlat(x, y)) @ _unit(np.asarray(lon), np.asarray(lat))
+    cosine = _unit(*((x, y) if grid.crs == GEOGRAPHIC else grid.lonlat(x, y))) @ _unit(np.asarray(lon), np.asarray(lat))
     angle = np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0)))
     row, column = np.nonzero(angle <= radius + half)
     return rows[row] * nx + column

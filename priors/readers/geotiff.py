@@ -112,7 +112,7 @@ def _believe(page: tifffile.TiffPage, path: Path) -> None:
         TanhengError: names the size that is claimed.
     """
     tile = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, max(page.shape)),)
-    size = max(int(np.prod(page.shape, dtype=float)), int(np.prod(tile, dtype=float))) * page.dtype.itemsize
+    size = max(int(np.prod(page.shape, dtype=float)), int(np.prod(tile, dtype=float))) * np.dtype(page.dtype).itemsize
     if len(page.shape) != 2 or not 0 < size <= min(COMPRESSION * path.stat().st_size, LARGEST):
         raise TanhengError(
             f"{path.name} does not hold what its header claims", got=f"shape {page.shape}, {size} bytes",

@@ -119,7 +119,8 @@ def test_a_target_inside_one_source_cell(tmp_path, crs):
 
 
 @pytest.mark.parametrize("target", [
-    Grid(np.linspace(-200.0, 160.0, 37), np.linspace(-90.0, 90.0, 19)), Grid(np.array([3.0, 8.0]), np.array([1.0, 7.7])),
+    Grid(np.linspace(-200.0, 160.0, 37), np.linspace(-90.0, 90.0, 19)),
+    Grid(np.array([3.0, 8.0]), np.array([1.0, 7.7])),
     Grid(3e5 + 5e4 * np.arange(5), 5.7e6 + 5e4 * np.arange(4), "EPSG:32633"),
 ])  # fmt: skip
 def test_totals_are_kept_and_what_is_outside_is_named(tmp_path, target):
@@ -178,13 +179,15 @@ REAL = {
     "priors/GEPA_Annual_2012_v1.nc": (
         read_epa, Grid(1e5 * np.arange(-30, 31), 1e5 * np.arange(-20, 21), "EPSG:5070")),
     "priors/ch4-anthro_EUROPE_2012.nc": (
-        lambda p: read_openghg_flux(p, period="year"), Grid(2.5e6 + 1e5 * np.arange(51), 1.4e6 + 1e5 * np.arange(41), "EPSG:3035")),
+        lambda p: read_openghg_flux(p, period="year"),
+        Grid(2.5e6 + 1e5 * np.arange(51), 1.4e6 + 1e5 * np.arange(41), "EPSG:3035")),
     "priors/ch4_SOUTHAMERICA_2016_SWAMPS-v32-5_Saunois-Annual-Mean.nc": (
         read_openghg_flux, Grid(np.linspace(-100.0, -20.0, 81), np.linspace(-70.0, 30.0, 101))),
     "priors/co2-edgar-ff-1hr_EUROPE_2018.nc": (
         read_openghg_flux, Grid(np.linspace(-10.0, 10.0, 41), np.linspace(-10.0, 10.0, 41), ROTATED)),
     "priors/co2-gpp-cardamom_EUROPE_2012.nc": (
-        lambda p: read_openghg_flux(p, period="month"), Grid(np.linspace(-100.0, 45.0, 59), np.linspace(5.0, 85.0, 41))),
+        lambda p: read_openghg_flux(p, period="month"),
+        Grid(np.linspace(-100.0, 45.0, 59), np.linspace(5.0, 85.0, 41))),
     "uk_ch4_acrg_tdmcmc/flux/ch4_EUROPE_reduced_2013.nc": (
         lambda p: read_openghg_flux(p, period="year"), Grid(1e5 * np.arange(8), 1e5 * np.arange(13), "EPSG:27700")),
     "openmethane_bowen_basin/case_2022-12-07/prior/prior-emissions.nc": (
