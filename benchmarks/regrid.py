@@ -121,7 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name in options.sections or SECTIONS:
-            sizes = {"city": [50] if options.quick else [100, 300, 600], "globe": [18] if options.quick else [90, 180]}
+            sizes = {"city": [50] if options.quick else [100, 300], "globe": [18] if options.quick else [90, 180]}
             section(name, sizes[name], 1.0 if options.quick else 0.1, options.peers, Path(folder))
 
 

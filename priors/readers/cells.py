@@ -102,8 +102,9 @@ def cells_of(lon: np.ndarray, lat: np.ndarray, what: str, box: Box | None = None
 def _edges(centres: np.ndarray, what: str, low: float, high: float) -> np.ndarray:
     """Increasing edges of evenly spaced centres."""
     n = centres.size
-    step = (centres[-1] - centres[0]) / (n - 1) if n > 1 else np.nan
-    even = n > 1 and step != 0.0 and np.all(np.abs(np.diff(centres) - step) <= 0.01 * abs(step))
+    known = n > 1 and bool(np.isfinite(centres).all())
+    step = (centres[-1] - centres[0]) / (n - 1) if known else np.nan
+    even = known and step != 0.0 and np.all(np.abs(np.diff(centres) - step) <= 0.01 * abs(step))
     if not even or not (low <= centres.min() and centres.max() <= high):
         raise TanhengError(
             f"the {what} are not evenly spaced degrees", got=np.array2string(centres, threshold=6),

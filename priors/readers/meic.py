@@ -46,7 +46,7 @@ def read_meic(path: str | Path, box: Box | None = None) -> Inventory:
     cells, times = cells_of(x, y, name, box), months_of(int(match[1]), int(match[2]), 1)
     factor = kilograms_per_second("t cell-1 month-1", match[4], cells.grid.areas, times, name)
     taken = cells.take(values)
-    rate = np.where(taken < 0.0, 0.0, taken) * factor
+    rate = np.where((taken < 0.0) & np.isfinite(taken), 0.0, taken) * factor
     return gathered(match[4], {match[3]: rate}, cells, times, source, "MEIC")
 
 
@@ -64,9 +64,11 @@ def _netcdf(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, Sourc
             nc.numbers(v, nc.dims(v)) for v in ("x_range", "y_range", "dimension", "spacing")
         )  # fmt: skip
         z = nc.numbers("z", nc.dims("z"))
-        shapes = all(a.shape == (2,) for a in (x, y, n, step)) and z.shape == (int(n[0] * n[1]),)
-        fits = shapes and all(
-            abs(r[1] - r[0] - k * d) < 1e-3 * d for r, k, d in ((x, n[0], step[0]), (y, n[1], step[1]))
+        known = all(a.shape == (2,) and np.isfinite(a).all() for a in (x, y, n, step))
+        fits = (
+            known
+            and z.shape == (int(n[0] * n[1]),)
+            and all(abs(r[1] - r[0] - k * d) < 1e-3 * d for r, k, d in ((x, n[0], step[0]), (y, n[1], step[1])))
         )
         if not fits:
             raise _unlike(nc.name, f"x {x}, y {y}, {n} cells of {step}, {z.size} values")

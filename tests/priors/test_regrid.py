@@ -163,6 +163,10 @@ def test_the_cache_is_used_and_a_damaged_one_is_not(tmp_path, monkeypatch):
         again = overlaps(globe(5.0), target, tmp_path)
         assert (again.matrix != first.matrix).nnz == 0
     assert len(computed) >= 20 and file.read_bytes()[:2] == b"PK" and len(list(tmp_path.iterdir())) == 1
+    with np.load(file) as held:
+        arrays = dict(held)
+    np.savez(file, **arrays | {"data": 0.5 * arrays["data"]})  # a whole file, but not what was written
+    assert (overlaps(globe(5.0), target, tmp_path).matrix != first.matrix).nnz == 0
     moved = Grid(target.x_edges + 1.0, target.y_edges, target.crs)
     overlaps(globe(5.0), moved, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
