@@ -214,3 +214,13 @@ def test_real_totals_before_and_after(real, tmp_path, name):
     # Where the whole inventory lies inside, nothing may be lost.
     if inside.min() > 1.0 - 1e-12:
         assert got.total() == pytest.approx(inventory.total(), rel=1e-10)
+
+
+@pytest.mark.parametrize("south", [-1.3, 51.0, 83.0])
+def test_clipped_polygons_give_the_exact_shares(south):
+    """Two grids of longitude and latitude, once by polygons and once by products that are exact in sin φ."""
+    source = Grid(9.0 + 0.1 * np.arange(31), south + 0.1 * np.arange(21))
+    target = Grid(9.97 + 0.037 * np.arange(31), south + 0.333 + 0.041 * np.arange(31))
+    clipped, error = module._clipped(source, target)
+    exact = overlaps(source, target).matrix
+    assert error < 1e-12 and np.abs((clipped - exact).toarray()).max() < 5e-7
