@@ -151,8 +151,8 @@ def test_the_cache_is_used_and_a_damaged_one_is_not(tmp_path, monkeypatch):
     first = overlaps(globe(5.0), target, tmp_path)
     (file,) = tmp_path.iterdir()
     whole, computed = file.read_bytes(), []
-    clipped = module._clipped
-    monkeypatch.setattr(module, "_clipped", lambda *a: computed.append(1) or clipped(*a))
+    clipped = module.clipped
+    monkeypatch.setattr(module, "clipped", lambda *a: computed.append(1) or clipped(*a))
     assert (overlaps(globe(5.0), target, tmp_path).matrix != first.matrix).nnz == 0 and not computed
     rng = np.random.default_rng(0)
     for k in range(60):
@@ -221,6 +221,6 @@ def test_clipped_polygons_give_the_exact_shares(south):
     """Two grids of longitude and latitude, once by polygons and once by products that are exact in sin φ."""
     source = Grid(9.0 + 0.1 * np.arange(31), south + 0.1 * np.arange(21))
     target = Grid(9.97 + 0.037 * np.arange(31), south + 0.333 + 0.041 * np.arange(31))
-    clipped, error = module._clipped(source, target)
+    clipped, error = module.clipped(source, target)
     exact = overlaps(source, target).matrix
     assert error < 1e-12 and np.abs((clipped - exact).toarray()).max() < 5e-7
