@@ -1,6 +1,7 @@
 """GeoTIFF: the cells of a window, decoded strip by strip or tile by tile."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from priors.readers.cells import Box, Cells, cells_of
 from transport.errors import TanhengError
 from transport.grid import Grid
 
+# The library writes every doubt to standard error; what makes a file unreadable is in the error that we raise.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 # Tags and keys of OGC 19-008r4.
 _SCALE, _TIEPOINT, _KEYS, _NODATA = 33550, 33922, 34735, 42113
 _MODEL, _RASTER, _GEOGRAPHIC, _PROJECTED = 1024, 1025, 2048, 3072
