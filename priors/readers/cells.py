@@ -5,6 +5,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyproj
+from pyproj.exceptions import CRSError
 
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.record import Source, Step
@@ -135,6 +137,27 @@ def _touched(edges: np.ndarray, low: float, high: float) -> np.ndarray:
     """Indices of the cells that share more than an edge with an interval."""
     slack = 1e-6 * (edges[1] - edges[0])
     return np.flatnonzero((edges[1:] > low + slack) & (edges[:-1] < high - slack))
+
+
+def projection(text: str, what: str) -> pyproj.CRS:
+    """A projection that PROJ knows.
+
+    Raises:
+        TanhengError: it is none.
+    """
+    try:
+        crs = pyproj.CRS.from_user_input(text)
+    except (CRSError, ValueError) as error:  # text of a damaged file need not even be Unicode
+        raise TanhengError(
+            f"the projection of {what} is not known", got=ascii(text)[:200], expected="e.g. EPSG:32633, a PROJ text, WKT",
+            remedy="state another crs, or copy the file again",
+        ) from error  # fmt: skip
+    if not crs.is_projected:
+        raise TanhengError(
+            f"the cells of {what} are not in a projection", got=crs.name, expected="coordinates in metres",
+            remedy="leave crs out for longitude and latitude",
+        )  # fmt: skip
+    return crs
 
 
 def gathered(

@@ -13,7 +13,7 @@ from inversion.observations.readers.files import NetCDF, content
 from inversion.observations.readers.insitu import times_of
 from inversion.observations.record import Source
 from priors.inventory import Inventory
-from priors.readers.cells import DEGREES, Box, Cells, cells_of, gathered
+from priors.readers.cells import DEGREES, Box, Cells, cells_of, gathered, projection
 from priors.readers.geotiff import read_window
 from priors.readers.unit import kilograms_per_second
 from transport.errors import TanhengError
@@ -96,6 +96,8 @@ class Description:
         if not isinstance(self.signed, bool):
             raise _wrong("signed", repr(self.signed), "true or false")
         molar_mass(self.species)
+        if self.crs is not None:
+            projection(self.crs, "a described inventory")
         good = isinstance(self.sectors, Mapping) and self.sectors and all(
             isinstance(t, str) for item in self.sectors.items() for t in item
         )  # fmt: skip

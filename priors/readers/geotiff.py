@@ -10,7 +10,7 @@ import tifffile
 
 from inversion.observations.readers.files import LARGEST
 from inversion.observations.record import Source
-from priors.readers.cells import Box, Cells, cells_of
+from priors.readers.cells import Box, Cells, cells_of, projection
 from transport.errors import TanhengError
 from transport.grid import Grid
 
@@ -104,6 +104,7 @@ def _cells(page: tifffile.TiffPage, name: str, box: Box | None, crs: str | None)
             got=f"EPSG code {code}", expected="an EPSG code, or a description that states crs; no box",
             remedy="state crs; regridding crops by itself",
         )  # fmt: skip
+    projection(crs or f"EPSG:{code}", name)
     grid = Grid.from_centres(x, y[::-1], crs or f"EPSG:{code}")
     return Cells(grid, np.arange(shape[0])[::-1], np.arange(shape[1]), (shape[0], shape[1]))
 

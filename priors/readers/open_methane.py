@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pyproj
-from pyproj.exceptions import CRSError
 
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.readers.insitu import times_of
 from priors.inventory import Inventory
-from priors.readers.cells import Box, Cells, gathered
+from priors.readers.cells import Box, Cells, gathered, projection
 from transport.errors import TanhengError
 from transport.grid import Grid
 
@@ -83,14 +82,11 @@ def _cells(nc: NetCDF, box: Box | None) -> Cells:
     x, y = nc.numbers("x_bounds", ("x", "cell_bounds")), nc.numbers("y_bounds", ("y", "cell_bounds"))
     text = nc.text("crs_wkt", "", of="lambert_conformal") or nc.text("proj4", of="lambert_conformal")
     joined = all(b.shape[1] == 2 and b.shape[0] > 0 and np.allclose(b[1:, 0], b[:-1, 1], atol=1e-3) for b in (x, y))
-    try:
-        crs = pyproj.CRS.from_user_input(text)
-    except CRSError as error:
-        raise nc.damaged("the projection", error) from error
-    if not joined or not crs.is_projected:
+    crs = projection(text, nc.name)
+    if not joined:
         raise TanhengError(
             f"the cells of {nc.name} do not join", got=f"x {x[:2]}, y {y[:2]} in {crs.name}",
-            expected="bounds that share edges, in a projection", remedy="copy the file again",
+            expected="bounds that share edges", remedy="copy the file again",
         )  # fmt: skip
     grid = Grid(np.append(x[:, 0], x[-1:, 1]), np.append(y[:, 0], y[-1:, 1]), text)
     lon, lat = nc.numbers("lon", ("y", "x")), nc.numbers("lat", ("y", "x"))

@@ -189,7 +189,7 @@ def test_a_description_gives_what_the_reader_gives(tmp_path):
     ({"period": ["2015-01-01", "2015-13-01"]}, "period"), ({"period": "2015"}, "period"), ({"signed": "no"}, "signed"),
     ({"sectors": []}, "sectors"), ({"missing": "skip"}, "missing"), ({"species": "SF6"}, "species"),
     ({"x": "longitude"}, "longitude"), ({"unit": "t cell-1 month-1"}, "periods"),
-    ({"stated_unit": "g m-2 s-1"}, "unit"),
+    ({"stated_unit": "g m-2 s-1"}, "unit"), ({"crs": "EPSG:0"}, "projection"),
 ])  # fmt: skip
 def test_a_description_is_strict(tmp_path, change, word):
     with pytest.raises(TanhengError, match=word):
