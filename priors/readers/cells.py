@@ -149,7 +149,7 @@ def projection(text: str, what: str) -> pyproj.CRS:
         crs = pyproj.CRS.from_user_input(text)
     except (CRSError, ValueError) as error:  # text of a damaged file need not even be Unicode
         raise TanhengError(
-            f"the projection of {what} is not known", got=ascii(text)[:200], expected="e.g. EPSG:32633, a PROJ text, WKT",
+            f"the projection of {what} is not known", got=ascii(text)[:200], expected="EPSG:32633, PROJ text or WKT",
             remedy="state another crs, or copy the file again",
         ) from error  # fmt: skip
     if not crs.is_projected:
