@@ -166,6 +166,10 @@ class NetCDF:
         short, _, plain = name.rpartition(":")
         return plain in self._datasets[short].variables
 
+    def variables(self, group: str = "") -> tuple[str, ...]:
+        """Names of the variables of a group, coordinates too."""
+        return tuple(map(str, self._datasets[group].variables))
+
     def dims(self, name: str) -> tuple[str, ...]:
         """Dimensions of a variable.
 

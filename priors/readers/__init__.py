@@ -1,0 +1,1 @@
+"""Readers of inventories, one format per file; each returns `priors.inventory.Inventory`."""
