@@ -1,11 +1,17 @@
 """A generated inventory of a basin city. Synthetic, never data."""
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
+from priors.biosphere import Drivers, Light, LinearRespiration, Parameters
+from priors.vegetation import Vegetation
 from transport.errors import TanhengError
 from transport.grid import Grid
 from transport.levels import IsothermalHeights
@@ -86,3 +92,60 @@ def stack_release(stack: Stack) -> float:
 def megatonnes_per_year(micromoles_per_second: ArrayLike) -> np.ndarray:
     """µmol s-1 of CO2 in Mt CO2 yr-1."""
     return np.asarray(micromoles_per_second) * 1e-6 * teragrams_per_year("CO2")
+
+
+def edgar_files(folder: Path, west: float, east: float, south: float, north: float) -> list[Path]:
+    """Four files in the form of EDGAR v8 (flux, 0.1°): a city in the middle of the box. Synthetic, never data.
+
+    Args:
+        folder: where they are written.
+        west, east, south, north: degrees.
+    """
+    lon = np.arange(np.floor(10 * west), np.ceil(10 * east)) / 10 + 0.05
+    lat = np.arange(np.floor(10 * south), np.ceil(10 * north)) / 10 + 0.05
+    x, y = np.meshgrid(
+        (lon - 0.5 * (west + east)) * np.cos(np.deg2rad(0.5 * (south + north))), lat - 0.5 * (south + north)
+    )
+    city = np.exp(-(x**2 + y**2) / (2 * 0.12**2))
+    # kg m-2 s-1 in the middle, and of the surroundings.
+    strengths = {"IND": (2.5e-6, 2e-9), "TRO": (1.2e-6, 6e-9), "RCO": (1.8e-6, 8e-9), "ENE": (1.5e-6, 1e-9)}
+    paths = []
+    for sector, (middle, around) in strengths.items():
+        flux = (("lat", "lon"), middle * city + around, {"units": "kg m-2 s-1", "substance": "CO2", "year": "2022",
+                "long_name": "SYNTHETIC", "release": "SYNTHETIC"})  # fmt: skip
+        axes = {"lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", lon, {"units": "degrees_east"})}
+        path = folder / f"v8.0_FT2022_GHG_CO2_2022_{sector}_flx.nc"
+        xr.Dataset({"fluxes": flux}, coords=axes).to_netcdf(path, engine="h5netcdf")
+        paths.append(path)
+    return paths
+
+
+def vegetation_drivers(
+    grid: Grid, times: np.ndarray, cover: Mapping[str, float], longitude: float
+) -> tuple[Parameters, Vegetation, Drivers]:
+    """VPRM of uniform land cover under a generated spring day, with made-up parameters. Synthetic, never data.
+
+    Args:
+        grid: cells.
+        times: (nt+1,) datetime64, UTC.
+        cover: class of VPRM to its share of the area.
+        longitude: for local solar time, degrees.
+    """
+    classes = Vegetation.of(*cover)
+    k, (ny, nx), nt = len(cover), grid.shape, len(times) - 1
+    middle = (times[:-1] + (times[1:] - times[:-1]) / 2).astype("datetime64[s]").astype(np.int64)
+    hour = (middle / 3600.0 + longitude / 15.0) % 24.0
+    light = 700.0 * np.clip(np.cos(2 * np.pi * (hour - 12.0) / 24.0), 0.0, None)
+    warmth = 285.0 + 6.0 * np.cos(2 * np.pi * (hour - 15.0) / 24.0)
+    field = np.ones((1, ny, nx))
+    greenness = np.full((nt, k, ny, nx), 0.4)
+    drivers = Drivers(
+        jnp.asarray(warmth[:, None, None] * field), jnp.asarray(light[:, None, None] * field), jnp.asarray(greenness),
+        jnp.asarray(0.25 * greenness), jnp.asarray(np.stack([0.1 * np.ones((k, ny, nx)), 0.6 * np.ones((k, ny, nx))])),
+        jnp.asarray(np.stack([-0.1 * np.ones((k, ny, nx)), 0.4 * np.ones((k, ny, nx))])),
+        jnp.asarray(np.array(list(cover.values()))[:, None, None] * field),
+    )  # fmt: skip
+    made_up = Parameters(
+        Light(jnp.full(k, 0.15), jnp.full(k, 500.0)), LinearRespiration(jnp.full(k, 0.12), jnp.full(k, 0.5))
+    )
+    return made_up, classes, drivers

@@ -211,15 +211,16 @@ def assemble(config: schema.Config) -> Setup:
 
 def _totals(truth: np.ndarray) -> TotalSpec:
     """Each window, and the mean of what the overpass can see."""
-    names = [f"Berlin, {HOURS * k:02d}–{HOURS * (k + 1):02d} UTC" for k in range(WINDOWS)]
+    days = [23 if HOURS * k < OVERPASS else 22 for k in range(WINDOWS)]
+    names = [f"Berlin, {d} April {HOURS * k:02d}–{HOURS * (k + 1):02d} UTC" for k, d in enumerate(days)]
     weights = np.eye(truth.size)[:WINDOWS]
     seen = np.zeros(truth.size)
     lengths = np.array([HOURS, OVERPASS - 3 * HOURS])
     seen[2:4] = lengths / lengths.sum()
     order = [3, 2, 1, 0, 7, 6, 5, 4]
     weights = np.concatenate([seen[None], weights[order]])
-    regions = ("Berlin, 06–11 UTC", *(names[k] for k in order))
-    return TotalSpec(regions, "2015-04-23T06:00Z/2015-04-23T11:14Z", weights, "Mt CO2 yr-1", weights @ truth)
+    regions = ("Berlin, 23 April 06–11 UTC", *(names[k] for k in order))
+    return TotalSpec(regions, "2015-04-22T12:00Z/2015-04-23T11:14Z", weights, "Mt CO2 yr-1", weights @ truth)
 
 
 def _map(city: City) -> MapSpec:

@@ -19,6 +19,7 @@ from experiments.schema.case import (
     CityCase,
     NewZealandCase,
     PlumeCase,
+    RegionCase,
     UnitedKingdomCase,
 )
 from experiments.schema.control import (
@@ -62,9 +63,12 @@ from experiments.schema.prior import (
     BerlinPrior,
     BowenPrior,
     CityPrior,
+    InventoryFile,
+    InventoryPrior,
     NewZealandPrior,
     NoPrior,
     Ocean,
+    Plant,
     PointSource,
     Prior,
     UnitedKingdomPrior,
@@ -88,12 +92,13 @@ from experiments.schema.solver import (
     TruncatedSolver,
     VariationalSolver,
 )
-from experiments.schema.task import Check, Hyperparameters, Invert, Network, Osse, Preview, Simulate, Task
+from experiments.schema.task import BuildPrior, Check, Hyperparameters, Invert, Network, Osse, Preview, Simulate, Task
 from experiments.schema.transport import (
     LIMITED,
     EulerianTransport,
     GriddedSensitivities,
     MixingScheme,
+    NoTransport,
     Pattern,
     Precision,
     RegionResponses,
@@ -105,15 +110,16 @@ from transport.errors import TanhengError
 
 __all__ = [
     "AnalysisMeteorology", "AnalyticSolver", "ArlMeteorology", "BasinMeteorology", "BerlinCase", "BerlinControl",
-    "BerlinPrior", "BowenBasinCase", "BowenControl", "BowenDate", "BowenPrior", "BowenSoundings", "Case",
-    "CellsAndBoundary", "Check", "CityCase", "CityControl", "CityObservations", "CityPrior", "Co2mObservations",
-    "Config", "Control", "Covariance", "DiagonalCovariance", "DrawingSolver", "EcmwfMeteorology", "Eigenpairs",
-    "EnsembleSolver", "Era5ModelMeteorology", "Era5PressureMeteorology", "Era5UtmMeteorology", "EsMdaSolver",
-    "EulerianTransport", "ExponentialCovariance", "FileMeteorology", "GeostatisticalSolver", "GriddedSensitivities",
-    "Hyperparameters", "Invert", "LIMITED", "LetkfSolver", "LogNormalSolver", "Meteorology", "MismatchRule",
-    "MixingScheme", "NODES", "Network", "NewZealandCase", "NewZealandObservations", "NewZealandPrior", "NoControl",
-    "NoCovariance", "NoMeteorology", "NoObservations", "NoPrior", "NoSolver", "Observations", "Ocean", "Osse",
-    "Overpass", "Pattern", "PlumeCase", "PointSource", "Precision", "Preview", "Prior", "Products",
+    "BerlinPrior", "BowenBasinCase", "BowenControl", "BowenDate", "BowenPrior", "BowenSoundings", "BuildPrior",
+    "Case", "CellsAndBoundary", "Check", "CityCase", "CityControl", "CityObservations", "CityPrior",
+    "Co2mObservations", "Config", "Control", "Covariance", "DiagonalCovariance", "DrawingSolver",
+    "EcmwfMeteorology", "Eigenpairs", "EnsembleSolver", "Era5ModelMeteorology", "Era5PressureMeteorology",
+    "Era5UtmMeteorology", "EsMdaSolver", "EulerianTransport", "ExponentialCovariance", "FileMeteorology",
+    "GeostatisticalSolver", "GriddedSensitivities", "Hyperparameters", "InventoryFile", "InventoryPrior", "Invert",
+    "LIMITED", "LetkfSolver", "LogNormalSolver", "Meteorology", "MismatchRule", "MixingScheme", "NODES", "Network",
+    "NewZealandCase", "NewZealandObservations", "NewZealandPrior", "NoControl", "NoCovariance", "NoMeteorology",
+    "NoObservations", "NoPrior", "NoSolver", "NoTransport", "Observations", "Ocean", "Osse", "Overpass", "Pattern",
+    "Plant", "PlumeCase", "PointSource", "Precision", "Preview", "Prior", "Products", "RegionCase",
     "RegionResponses", "RegionWeeks", "RegionsAndBoundary", "SamplingSolver", "Scheme", "SequentialSolver",
     "Simulate", "Solver", "Space", "TaggedTracers", "Task", "Tower", "Transport", "TransportSolver",
     "TruncatedSolver", "UnitedKingdomCase", "UnitedKingdomObservations", "UnitedKingdomPrior", "VariationalSolver",
@@ -151,6 +157,7 @@ NODES: dict[str, dict[str, type]] = {
         "network": Network,
         "preview": Preview,
         "hyperparameters": Hyperparameters,
+        "prior": BuildPrior,
     },
     "case": {
         "city": CityCase,
@@ -158,6 +165,7 @@ NODES: dict[str, dict[str, type]] = {
         "uk_ch4": UnitedKingdomCase,
         "bowen_basin": BowenBasinCase,
         "berlin": BerlinCase,
+        "region": RegionCase,
         "plume": PlumeCase,
     },
     "meteorology": {
@@ -175,6 +183,7 @@ NODES: dict[str, dict[str, type]] = {
         "region_responses": RegionResponses,
         "gridded_sensitivities": GriddedSensitivities,
         "tagged_tracers": TaggedTracers,
+        "none": NoTransport,
     },
     "observations": {
         "none": NoObservations,
@@ -191,6 +200,7 @@ NODES: dict[str, dict[str, type]] = {
         "uk_ch4": UnitedKingdomPrior,
         "bowen_basin": BowenPrior,
         "berlin": BerlinPrior,
+        "inventories": InventoryPrior,
     },
     "control": {
         "none": NoControl,

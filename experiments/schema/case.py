@@ -122,3 +122,24 @@ class PlumeCase(Case):
             w_e_s_n = self.extent_km
             fits = len(w_e_s_n) == 4 and w_e_s_n[0] < w_e_s_n[1] and w_e_s_n[2] < w_e_s_n[3]
             require(fits, "case.extent_km", w_e_s_n, "[west, east, south, north] in km, increasing")
+
+
+@dataclass
+class RegionCase(Case):
+    """A square around a place, on an equal-area projection, and some days by local time."""
+
+    title: str = MISSING
+    longitude: float = MISSING
+    latitude: float = MISSING
+    half_km: float = 60.0
+    spacing_km: float = 3.0
+    start: str = MISSING
+    days: int = 7
+    time_zone: str = "UTC"
+
+    def __post_init__(self):
+        require(abs(self.longitude) <= 360, "case.longitude", self.longitude, "−360…360°")
+        require(abs(self.latitude) <= 85, "case.latitude", self.latitude, "−85…85°")
+        cells = 2 * self.half_km / self.spacing_km if self.spacing_km > 0 else 0.0
+        require(4 <= cells <= 60, "case.half_km and spacing_km", f"{cells:g} cells a side", "4…60 cells a side")
+        require(1 <= self.days <= 366, "case.days", self.days, "1…366")

@@ -98,3 +98,78 @@ class BerlinPrior(Prior):
         value = self.mt_per_year
         require(value is None or value > 0, "prior.mt_per_year", value, "> 0 Mt/yr, or null")
         positive(self, "prior", "relative")
+
+
+@dataclass
+class InventoryFile:
+    """A file and its reader; `sector` names the only sector of a file, `leave_out` those that are not wanted."""
+
+    reader: str = MISSING
+    file: str = MISSING
+    sector: str = ""
+    period: str | None = None
+    leave_out: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SectorProfile:
+    """Weights of a sector: 12 months, 7 weekdays from Monday, 24 local hours; empty for constant."""
+
+    sector: str = MISSING
+    month: list[float] = field(default_factory=list)
+    week: list[float] = field(default_factory=list)
+    day: list[float] = field(default_factory=list)
+
+
+@dataclass
+class SectorError:
+    """Relative standard deviation of a cell's factor, and its correlation length (0: independent cells)."""
+
+    sector: str = MISSING
+    relative: float = MISSING
+    length_km: float = 0.0
+
+    def __post_init__(self):
+        require(self.relative > 0, f"relative error of {self.sector}", self.relative, "> 0")
+        require(self.length_km >= 0, f"length_km of {self.sector}", self.length_km, "≥ 0")
+
+
+@dataclass
+class Plant:
+    """A stack: place, height of its mouth, annual mean; captured mass is a plant of its own."""
+
+    name: str = MISSING
+    longitude: float = MISSING
+    latitude: float = MISSING
+    sector: str = "power plants"
+    height_m: float = 150.0
+    mt_per_year: float = MISSING
+    captured: bool = False
+
+
+@dataclass
+class InventoryPrior(Prior):
+    """Inventories, plants and vegetation on the cells of a region, with what is believed about their errors.
+
+    The mass of plants is taken out of the sectors `plants_from`, in proportion, where an inventory holds it already.
+    `vegetation` is land cover by class; its weather is generated and its parameters are made up: SYNTHETIC.
+    `total_relative` is the published relative standard uncertainty of the region's emission (vegetation apart).
+    """
+
+    species: str = "CO2"
+    inventories: list[InventoryFile] = field(default_factory=list)
+    classification: str = ""
+    plants: list[Plant] = field(default_factory=list)
+    catalogue: str = ""
+    plants_from: list[str] = field(default_factory=list)
+    vegetation: dict[str, float] = field(default_factory=dict)
+    profiles: list[SectorProfile] = field(default_factory=list)
+    errors: list[SectorError] = field(default_factory=list)
+    total_relative: float | None = None
+
+    def __post_init__(self):
+        require(bool(self.inventories), "prior.inventories", [], "at least one file")
+        value = self.total_relative
+        require(value is None or 0 < value < 10, "prior.total_relative", value, "0 < u/total < 10, or null")
+        unique("prior.plants", [p.name for p in self.plants])
+        unique("prior.errors", [e.sector for e in self.errors])

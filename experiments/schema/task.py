@@ -104,3 +104,8 @@ class Hyperparameters(Task):
         require(self.log_sigma is None or self.log_sigma > 0, "task.log_sigma", self.log_sigma, "> 0, or null")
         require(self.draws == 0 or 2 <= self.draws <= 10_000, "task.draws", self.draws, "0, or 2…10000")
         require(self.block_days > 0, "task.block_days", self.block_days, "> 0 days")
+
+
+@dataclass
+class BuildPrior(Task):
+    """Build the prior: one map per sector, totals with their uncertainty, hourly mean of the region."""

@@ -89,3 +89,8 @@ class GriddedSensitivities(Transport):
 @dataclass
 class TaggedTracers(Transport):
     """Columns of tagged tracers, simulated elsewhere, from the case's files."""
+
+
+@dataclass
+class NoTransport(Transport):
+    """Nothing is carried."""

@@ -73,6 +73,13 @@ def upwind(
     """
     o, direction = observations, np.asarray(wind_from, float)
     _known_sites(o, sectors)
+    shared = any((c.groups[np.isin(o.groups, list(sectors))] != "").any() for c in o.components)
+    if shared:
+        raise TanhengError(
+            "errors that the background site shares with others would be lost", got="components with groups",
+            expected="independent errors", remedy="use differential, which takes differences of shared errors, or "
+            "apply rules that are shared (calibration, scale) after the background",
+        )  # fmt: skip
     with np.errstate(invalid="ignore"):
         bad = (direction < 0.0) | (direction > 360.0)
     angles = np.array(list(sectors.values()), float)
@@ -82,7 +89,8 @@ def upwind(
                            remedy="give degrees from which the wind blows")  # fmt: skip
     chosen = np.full(len(o), -1)
     for site, (a, b) in sectors.items():
-        inside = (direction >= a) & (direction < b) if a <= b else (direction >= a) | (direction < b)
+        blows = direction % 360.0
+        inside = (blows >= a) & (blows < b) if a <= b else (blows >= a) | (blows < b)
         wanted = inside & ~np.isin(o.groups, list(sectors)) & (chosen < 0)
         found = _nearest(o, np.flatnonzero(o.groups == site), wanted, minutes)
         chosen = np.where(wanted, found, chosen)

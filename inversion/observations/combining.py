@@ -83,23 +83,27 @@ def components(plan: Plan, causes: tuple[Component, ...], inflation: np.ndarray 
         most. A shared error that enters with a negative total belongs to group "−name": R holds no negative terms.
     """
     found = []
-    for cause in causes:
-        sigma, groups = cause.sigma[plan.rows], cause.groups[plan.rows]
+    for name in dict.fromkeys(c.cause for c in causes):
+        same = [c for c in causes if c.cause == name]
+        sigma = np.stack([c.sigma[plan.rows] for c in same])
+        groups = np.stack([c.groups[plan.rows] for c in same])
         own = groups == ""
         if own.any():
-            variance = np.bincount(plan.targets, np.where(own, (plan.weights * sigma) ** 2, 0.0), plan.size)
+            squares = np.where(own, (plan.weights * sigma) ** 2, 0.0).sum(axis=0)
             factor = 1.0 if inflation is None else inflation
-            found.append(Component.independent(cause.cause, np.sqrt(factor * variance)))
+            variance = np.bincount(plan.targets, squares, plan.size)
+            found.append(Component.independent(name, np.sqrt(factor * variance)))
         if not own.all():
-            found += _shared(cause.cause, plan, ~own, sigma, groups)
+            which, rows = np.nonzero(~own)
+            found += _shared(name, plan, rows, (plan.weights * sigma)[which, rows], groups[which, rows])
     return tuple(found)
 
 
-def _shared(cause: str, plan: Plan, rows: np.ndarray, sigma: np.ndarray, groups: np.ndarray) -> list[Component]:
-    """The k-th group of each sum goes into the k-th component."""
-    names, code = np.unique(groups[rows], return_inverse=True)
+def _shared(cause: str, plan: Plan, rows: np.ndarray, weighed: np.ndarray, groups: np.ndarray) -> list[Component]:
+    """The k-th group of each sum goes into the k-th component; a group may come from several components."""
+    names, code = np.unique(groups, return_inverse=True)
     pairs, pair = np.unique(plan.targets[rows] * names.size + code, return_inverse=True)
-    total = np.bincount(pair, (plan.weights * sigma)[rows])
+    total = np.bincount(pair, weighed)
     target, name = pairs // names.size, names[pairs % names.size]
     slot = np.arange(pairs.size) - np.searchsorted(target, target)
     parts = []
@@ -203,11 +207,25 @@ def together(plan: Plan, observations: Observations, own: Mapping) -> Observatio
     fields |= {
         "lon": _longitudes(plan, o.lon), "start": plan.reduce(np.minimum, o.start),
         "end": plan.reduce(np.maximum, o.end), "origin": np.where(sames, o.origin[plan.first], -1),
-        "extra": {k: plan.sum(np.asarray(v, float)) for k, v in o.extra.items()},
+        "extra": {k: _extra(plan, k, np.asarray(v, float)) for k, v in o.extra.items()},
         "ends": _where_same(plan, o.ends), "corners": _where_same(plan, o.corners),
     }  # fmt: skip
     fields["extra"] |= own.get("extra", {})
     return o.replace(**(fields | {k: v for k, v in own.items() if k != "extra"}))
+
+
+# Directions and codes have no mean.
+_NO_MEAN = ("direction", "azimuth", "class", "mode", "flag", "type", "index", "pixel", "scanline", "number", "orbit")
+
+
+def _extra(plan: Plan, name: str, values: np.ndarray) -> np.ndarray:
+    """The weighted sum; of directions and codes the value where all are equal, else NaN."""
+    if not any(word in name.lower() for word in _NO_MEAN):
+        return plan.sum(values)
+    low, high = np.full(plan.size, np.inf), np.full(plan.size, -np.inf)
+    np.minimum.at(low, plan.targets, values[plan.rows])
+    np.maximum.at(high, plan.targets, values[plan.rows])
+    return np.where(low == high, low, np.nan)
 
 
 def _joined(plan: Plan, words: np.ndarray) -> np.ndarray:

@@ -58,7 +58,9 @@ def covariance(observations: Observations, lengths: Mapping[str, float] | None =
     require_sigma(observations)
     lengths = lengths or {}
     _require_lengths(observations, lengths)
-    own, columns, matrix = np.zeros(len(observations)), [], None
+    own, matrix = np.zeros(len(observations)), None
+    # An error is the same wherever it stands: joined and averaged sets carry one group in several components.
+    squares: dict[tuple[str, str], np.ndarray] = {}
     for c in observations.components:
         alone = c.groups == ""
         if c.cause in lengths:
@@ -68,11 +70,14 @@ def covariance(observations: Observations, lengths: Mapping[str, float] | None =
         else:
             own[alone] += c.sigma[alone] ** 2
         for group in np.unique(c.groups[~alone]):
-            rows = c.groups == group
-            if np.count_nonzero(rows & (c.sigma > 0.0)) == 1:
-                own[rows] += c.sigma[rows] ** 2
-            else:
-                columns.append(np.where(rows, c.sigma, 0.0))
+            variance = np.where(c.groups == group, c.sigma, 0.0) ** 2
+            squares[c.cause, str(group)] = squares.get((c.cause, str(group)), 0.0) + variance
+    columns = []
+    for variance in squares.values():
+        if np.count_nonzero(variance) == 1:
+            own += variance
+        else:
+            columns.append(np.sqrt(variance))
     if matrix is not None:
         return Dense(matrix + np.diag(own) + sum((np.outer(s, s) for s in columns), np.zeros_like(matrix)))
     if not columns:
@@ -96,8 +101,13 @@ def _nearness(o: Observations, length_km: float) -> np.ndarray:
 def _require_lengths(o: Observations, lengths: Mapping[str, float]) -> None:
     causes = sorted({c.cause for c in o.components})
     wrong = [c for c in lengths if c not in causes]
+    if wrong:
+        raise TanhengError(
+            "a length is given for a cause that the set does not have", got=", ".join(wrong),
+            expected=", ".join(causes), remedy="correct the name of the cause",
+        )  # fmt: skip
     placed = bool(np.isfinite(o.lon).all() and np.isfinite(o.lat).all())
-    if lengths and (wrong or not placed or len(o) > DENSE_LIMIT or min(lengths.values()) <= 0.0):
+    if lengths and not (placed and len(o) <= DENSE_LIMIT and all(0.0 < v < np.inf for v in lengths.values())):
         raise TanhengError(
             "errors cannot be correlated by distance",
             got=f"{dict(lengths)}, {len(o)} rows" + ("" if placed else ", some without a place"),

@@ -121,10 +121,10 @@ def write(observations: Observations, path: str | Path) -> Path:
         dataset = to_dataset(observations)
         dataset.to_netcdf(part, engine="h5netcdf", encoding={str(n): {"_FillValue": None} for n in dataset.variables})
         part.replace(path)
-    except OSError as error:
+    except (OSError, ValueError, TypeError) as error:
         raise TanhengError(
-            "observations cannot be written", got=f"{path}: {error}", expected="a folder with room",
-            remedy="choose another path",
+            "observations cannot be written", got=f"{path}: {error}",
+            expected="a folder with room; names of extra without /", remedy="choose another path, or rename the extra",
         ) from error  # fmt: skip
     finally:
         part.unlink(missing_ok=True)

@@ -262,6 +262,7 @@ def join(parts: Sequence[Observations]) -> Observations:
         )  # fmt: skip
     if len(parts) == 1:
         return parts[0]
+    _refuse_repeats(parts)
     sources = tuple(dict.fromkeys(s for p in parts for s in p.sources))
     lengths = [len(p) for p in parts]
     together: dict = {
@@ -287,6 +288,23 @@ def join(parts: Sequence[Observations]) -> Observations:
         parts[0], **together, components=_join_components(parts), origin=np.concatenate(origin), sources=sources,
         steps=steps,
     )  # fmt: skip
+
+
+def _refuse_repeats(parts: Sequence[Observations]) -> None:
+    """Rows of one file that are in two sets."""
+    seen: set[tuple] = set()
+    for p in parts:
+        hashes = np.array([*(s.sha256 for s in p.sources), ""])[p.origin]
+        places = (np.nan_to_num(a, nan=np.inf) for a in (p.lon, p.lat, p.height))
+        columns = (hashes, p.groups, p.start, p.end, p.values, *places, p.instruments)
+        own = {row for row in zip(*(c.tolist() for c in columns), strict=True) if row[0]}
+        again = seen & own
+        if again:
+            raise TanhengError(
+                "values of one file are joined twice", got=f"{len(again)} values, first {min(map(str, again))[:120]}",
+                expected="each value once", remedy="name every file once",
+            )  # fmt: skip
+        seen |= own
 
 
 def _join_components(parts: Sequence[Observations]) -> tuple[Component, ...]:

@@ -9,7 +9,7 @@ import pyproj
 
 from inversion.observations.observations import Observations
 from inversion.observations.record import Step
-from inversion.observations.units import FACTORS, mole_fraction
+from inversion.observations.units import COLUMN_AMOUNT, FACTORS, mole_fraction
 from transport.errors import TanhengError
 from transport.grid import GEOGRAPHIC, Grid
 from transport.sampling import Sampler, column_weights, pixel_points, point_weights
@@ -19,7 +19,6 @@ from transport.sampling.vertical import bracket
 INSTANT = np.timedelta64(600, "s")
 # Points of the midpoint rule along an open path.
 PATH_POINTS = 64
-COLUMN_AMOUNT = "mol m-2"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +36,26 @@ class Air:
     pressure_edges: np.ndarray
     height_edges: np.ndarray
 
+    def __post_init__(self):
+        ny, nx = self.grid.shape
+        shape, nt = np.shape(self.pressure_edges), len(self.times) - 1
+        steps = np.unique(np.diff(self.times))
+        fits = len(shape) == 4 and (shape[0], *shape[2:]) == (nt, ny, nx) and np.shape(self.height_edges) == shape
+        if not fits or len(steps) != 1:
+            raise TanhengError(
+                "the model's air does not fit its grid and times",
+                got=f"pressure {shape}, heights {np.shape(self.height_edges)}, {nt} intervals of {len(steps)} lengths",
+                expected=f"({nt}, nz+1, {ny}, {nx}) of both, intervals of one length",
+                remedy="give (time, edge, y, x), and all times of the run",
+            )
+        rising = (np.diff(self.height_edges, axis=1) > 0).all() and (np.diff(self.pressure_edges, axis=1) < 0).all()
+        if not rising:
+            raise TanhengError(
+                "the model's layers do not follow each other from the ground up",
+                got="heights that do not increase, or pressures that do not decrease",
+                expected="index 0 at the ground", remedy="turn the vertical axis round",
+            )  # fmt: skip
+
     @property
     def interval(self) -> float:
         """Seconds."""
@@ -50,6 +69,9 @@ class Air:
 
     def place(self, lon, lat) -> tuple[np.ndarray, np.ndarray]:
         """The grid's own coordinates of longitudes and latitudes."""
+        if self.grid.is_geographic:  # longitudes of the turn on which the grid lies
+            middle = 0.5 * (self.grid.x_edges[0] + self.grid.x_edges[-1])
+            return middle + (np.asarray(lon) - middle + 180.0) % 360.0 - 180.0, np.asarray(lat)
         return pyproj.Transformer.from_crs(GEOGRAPHIC, self.grid.crs, always_xy=True).transform(lon, lat)
 
     def window(self, observations: Observations) -> tuple[np.ndarray, np.ndarray]:
@@ -85,8 +107,13 @@ class Seen(eqx.Module):
         return self.operator.mv(air) + jnp.asarray(self.offset)
 
 
-def within(observations: Observations, air: Air) -> Observations:
+def within(observations: Observations, air: Air, points: int = 1) -> Observations:
     """Without the rows that the model cannot see, with the reasons.
+
+    Args:
+        observations: any set.
+        air: of the model.
+        points: as of `observe`: pixels that are averaged must lie in the model whole.
 
     Raises:
         TanhengError: nothing is left.
@@ -99,6 +126,11 @@ def within(observations: Observations, air: Air) -> Observations:
     )
     if o.ends is not None:
         outside = outside[:1].any(axis=0) | (outside[1:].any(axis=0) & np.isfinite(o.ends[:, 0]))
+    if points > 1 and o.corners is not None:
+        cx, cy = _corners(o, air)
+        known = np.isfinite(cx) & np.isfinite(cy)
+        (west, east), (south, north) = grid.x_edges[[0, -1]], grid.y_edges[[0, -1]]
+        outside = outside | (known & ~((west <= cx) & (cx <= east) & (south <= cy) & (cy <= north))).any(axis=1)
     start, end = air.window(o)
     late = (start < 0.0) | (end > air.interval * air.shape[0])
     return o.drop("within the model", {"outside the grid": outside, "outside the window": late})
@@ -130,13 +162,20 @@ def substitute_prior(observations: Observations, profile, name: str) -> Observat
         name: what it is; goes into the record.
 
     Raises:
-        TanhengError: no columns.
+        TanhengError: no columns, or a profile of another unit.
     """
     v = observations.vertical
     if v is None:
         raise TanhengError(
             "there is no column whose prior could be substituted", got="no vertical weights", expected="columns",
             remedy="attach kernels first",
+        )  # fmt: skip
+    ratio = float(np.nanmedian(np.asarray(profile, float)) / np.median(observations.values))
+    if observations.unit != COLUMN_AMOUNT and not 0.3 < ratio < 3.0:
+        raise TanhengError(
+            "a substitute for the a-priori profile cannot be of these columns",
+            got=f"median {np.nanmedian(profile):.6g}, of the columns {np.median(observations.values):.6g}",
+            expected=f"mole fractions in {observations.unit}", remedy="convert the profile",
         )  # fmt: skip
     missing = np.isnan(v.prior) & np.isfinite(v.weights)
     prior = np.where(missing, np.broadcast_to(np.asarray(profile, float), v.prior.shape), v.prior)
@@ -166,6 +205,8 @@ def observe(observations: Observations, air: Air, points: int = 1) -> Seen:
     Reference: Rodgers & Connor 2003, doi 10.1029/2002JD002299, eq. 15.
     """
     o = observations
+    if int(points) != points or points < 1:
+        raise TanhengError("points per side of a pixel cannot be", got=points, expected="1, 2, 3 …", remedy="e.g. 3")
     _require_sampled(o)
     scale = 1e-6 if o.unit == COLUMN_AMOUNT else mole_fraction("ppm", "the model") / mole_fraction(o.unit, "a set")
     start, end = air.window(o)
@@ -206,11 +247,21 @@ def _columns(o: Observations, rows: np.ndarray, model: np.ndarray) -> tuple[np.n
     return weights, v.prior_value - seen
 
 
+def _corners(o: Observations, air: Air) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 4), (n, 4) on the grid; a pixel across the date line stays in one piece about its centre."""
+    assert o.corners is not None
+    cx, cy = air.place(o.corners[..., 0], o.corners[..., 1])
+    if air.grid.is_geographic:
+        middle = air.place(o.lon, o.lat)[0][:, None]
+        cx = middle + (cx - middle + 180.0) % 360.0 - 180.0
+    return cx, cy
+
+
 def _pixels(o: Observations, air: Air, x, y, owner, points: int) -> tuple[np.ndarray, np.ndarray]:
     """(S, p²) points of pixels between their corners; all at the centre where there are none."""
     if points == 1 or o.corners is None:
         return x[:, None], y[:, None]
-    cx, cy = air.place(o.corners[..., 0], o.corners[..., 1])
+    cx, cy = _corners(o, air)
     known = np.all(np.isfinite(o.corners), axis=(1, 2))[owner]
     clean = [np.where(np.isfinite(c), c, 0.0) for c in (cx, cy)]
     px, py = (p[owner] for p in pixel_points(clean[0], clean[1], points))
@@ -225,6 +276,11 @@ def _require_sampled(o: Observations) -> None:
         )  # fmt: skip
     column = o.kinds == "column"
     points = np.isin(o.kinds, ("tower", "flask", "aircraft", "ship", "path"))
+    if "upwind_lon" in o.extra:
+        raise TanhengError(
+            "differences of two columns cannot be sampled at one place", got="a differential set",
+            expected="the columns themselves", remedy="sample both sets with observe, and subtract what they give",
+        )  # fmt: skip
     none = np.full(len(o), False)
     far = none if o.ends is None else np.isfinite(o.ends).all(axis=1)
     lacks: dict[str, np.ndarray] = {

@@ -20,7 +20,7 @@ from inversion.observations.observations import KINDS, Observations
 from inversion.observations.record import Step
 from inversion.observations.selection import in_hours, local_hour, local_time
 from inversion.observations.typed import build, entries
-from inversion.observations.units import mole_fraction
+from inversion.observations.units import COLUMN_AMOUNT, mole_fraction
 from transport.errors import TanhengError
 
 ACTIONS = ("add", "replace", "inflate", "floor")
@@ -72,7 +72,7 @@ class Rule:
                                expected="a factor > 0" if factor else "σ ≥ 0", remedy="correct it")  # fmt: skip
         if factor and self.unit:
             raise TanhengError("a factor has no unit", got=self.unit, expected="no unit", remedy="leave it out")
-        if not factor:
+        if not factor and self.unit != COLUMN_AMOUNT:
             mole_fraction(self.unit, f"σ of {self.cause} in a rule")
         if self.hours is not None:
             in_hours(np.zeros(1), *self.hours)
@@ -149,10 +149,16 @@ def _component(o: Observations, rule: Rule, sigma: np.ndarray) -> tuple[Componen
     }[rule.shared]()  # fmt: skip
     groups = np.full(len(o), "", dtype=names.dtype)
     groups[rows] = names
+    if rule.hours is not None:  # the error of another part of the day is another error
+        names = np.char.add(names.astype(str), f" {rule.hours[0]:g}…{rule.hours[1]:g} h")
+        groups = np.full(len(o), "", dtype=names.dtype)
+        groups[rows] = names
     return (Component(rule.cause, sigma, groups),)
 
 
 def _value(o: Observations, rule: Rule) -> float:
+    if rule.unit == o.unit:
+        return rule.value
     return rule.value * mole_fraction(rule.unit, "a rule") / mole_fraction(o.unit, "a set of observations")
 
 

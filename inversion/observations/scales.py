@@ -197,6 +197,12 @@ def convert(
     further = conversions_from(conversions) if isinstance(conversions, str | Path) else tuple(conversions)
     target = canonical(target)
     o = observations
+    taken = [s.what for s in o.steps if s.what in ("background subtracted", "differential columns")]
+    if taken:
+        raise TanhengError(
+            "differences have no scale of their own to be converted from", got=f"a set after: {taken[0]}",
+            expected="mole fractions", remedy="convert before differences are taken",
+        )  # fmt: skip
     stated = np.array([canonical(name) for name in o.scales])
     measured = o.kinds != "constraint"
     state = _State(o, mole_fraction(o.unit, "a set of observations"))

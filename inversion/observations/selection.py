@@ -66,7 +66,10 @@ def in_hours(hour: np.ndarray, first: float, last: float) -> np.ndarray:
             raise TanhengError(
                 "an hour of the day is out of range", got=value, expected="0…24", remedy="use local hours"
             )
-    return (hour >= first) & (hour < last) if first <= last else (hour >= first) | (hour < last)
+    if first == last:
+        raise TanhengError("an interval of hours is empty", got=f"{first:g}…{last:g}", expected="first ≠ last",
+                           remedy="0…24 is the whole day")  # fmt: skip
+    return (hour >= first) & (hour < last) if first < last else (hour >= first) | (hour < last)
 
 
 def hours(
@@ -225,6 +228,13 @@ def outliers(
     return _drop(o, "outliers", {f"> {k:g} robust standard deviations": bad}, only)
 
 
+def _require_list(what: str, words: object) -> None:
+    if isinstance(words, str):
+        raise TanhengError(
+            f"{what} must be a list", got=repr(words), expected=f"[{words!r}]", remedy="put it in brackets"
+        )
+
+
 def flags(observations: Observations, keep: Sequence[str], only=None) -> Observations:
     """Values whose quality flag matches one of some patterns; ? is any character, * any number of them.
 
@@ -233,6 +243,7 @@ def flags(observations: Observations, keep: Sequence[str], only=None) -> Observa
         keep: e.g. ("O", "R", "U") of ICOS, (".*",) of NOAA: nothing rejected.
         only: (n,) rows to which it applies.
     """
+    _require_list("flags", keep)
     good = {f for f in np.unique(observations.flags) if any(fnmatch.fnmatchcase(f, pattern) for pattern in keep)}
     reasons = {
         f"flag {f or '(empty)'}": observations.flags == f for f in np.unique(observations.flags) if f not in good
@@ -250,7 +261,11 @@ def box(observations: Observations, west: float, south: float, east: float, nort
 
 def period(observations: Observations, first, last, only=None) -> Observations:
     """Values whose whole window lies in first ≤ t ≤ last, UTC; instants at `last` belong to the next period."""
-    first, last = (np.datetime64(t).astype("datetime64[ns]") for t in (first, last))
+    try:
+        first, last = (np.datetime64(t).astype("datetime64[ns]") for t in (first, last))
+    except ValueError as error:
+        raise TanhengError("a time cannot be read", got=f"{first}, {last}", expected="e.g. 2024-06-01T12:00",
+                           remedy="write it so") from error  # fmt: skip
     o = observations
     reasons = {"before": o.start < first, "after": (o.end > last) | (o.start >= last)}
     return _drop(o, f"period {first.astype('datetime64[m]')} … {last.astype('datetime64[m]')}", reasons, only)
@@ -262,6 +277,7 @@ def sites(observations: Observations, names: Sequence[str], only=None) -> Observ
     Raises:
         TanhengError: a name that no group has.
     """
+    _require_list("sites", names)
     held = np.unique(observations.groups)
     unknown = sorted(set(names) - set(held.tolist()))
     if unknown:

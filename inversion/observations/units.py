@@ -18,6 +18,8 @@ _SPELLINGS = {
     1e-12: ("ppt", "pptv", "picomolmol-1", "pmolmol-1", "pmol/mol", "pmol.mol-1", "1e-12"),
 }  # fmt: skip
 FACTORS = {spelling: factor for factor, spellings in _SPELLINGS.items() for spelling in spellings}
+# Of NO2 and other columns that are not divided by the air.
+COLUMN_AMOUNT = "mol m-2"
 # The unit in which a species is kept.
 UNIT_OF = {"CO2": "ppm", "CH4": "ppb", "CO": "ppb", "N2O": "ppb"}
 

@@ -144,8 +144,17 @@ class Sampler(AbstractMap):
         return index.reshape(len(index), -1), weight.reshape(len(index), -1)
 
     def mv(self, vector):
-        """O C."""
+        """O C.
+
+        Raises:
+            TanhengError: air of another shape.
+        """
         nt, nz, ny, nx = self.shape
+        if vector.shape != self.shape:
+            raise TanhengError(
+                "the air does not fit the sampler", got=vector.shape, expected=f"{self.shape} of time, layer, y, x",
+                remedy="build the sampler for this model",
+            )  # fmt: skip
         columns = jnp.moveaxis(vector, 1, 3).reshape(nt * ny * nx, nz)
 
         def batch(sight):

@@ -88,9 +88,9 @@ def column_weights(model_edges, pressure, weights, kernel, layered: ArrayLike = 
         w_k = ∫_{layer k} Σ_i h_i a_i φ_i(p) / ∫φ_i  dp,        φ_i box or hat
 
     so that the column is conserved exactly: with a = 1 and pressure weights h, Σ_k w_k x_k is the pressure mean of x,
-    whatever the two sets of layers. Of a profile that is linear in pressure a hat sees its value at the level, as
-    products on levels demand. A product that reaches below the model's ground sees the lowest layer there; one that
-    ends above it does not see the rest. Above the model's top there is nothing.
+    whatever the two sets of layers. Of a profile that is linear in pressure a hat between evenly spaced levels sees
+    its value at the level, as products on levels demand. A product that reaches below the model's ground sees the
+    lowest layer there; one that ends above it does not see the rest. Above the model's top there is nothing.
 
     Args:
         model_edges: (nz+1,) or (n, nz+1) pressure edges of the model's layers, Pa, from the ground up.

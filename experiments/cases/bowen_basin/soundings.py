@@ -7,9 +7,10 @@ from experiments.cases.bowen_basin import files
 from experiments.cases.simulation import Soundings
 from experiments.data import BOWEN_BASIN
 from experiments.weather import Domain
-from inversion.observations import Component, Observations, mismatch
+from inversion.observations import Component, Observations, Step, mismatch
 from inversion.observations.operator import observe, on_model_ground, substitute_prior, within
 from inversion.observations.readers.open_methane import read_open_methane
+from transport.errors import TanhengError
 
 # Errors of the retrieval (albedo, aerosol) and of the transport that neighbouring soundings have in common.
 CORRELATED = "retrieval bias"
@@ -26,7 +27,9 @@ def read(config: schema.BowenSoundings, path: str, air: Domain, split: int) -> O
     n = len(observed)
     errors = {"retrieval noise": config.noise_ppb, CORRELATED: config.correlated_ppb}
     components = tuple(Component.independent(cause, np.full(n, sigma)) for cause, sigma in errors.items())
-    return mismatch.apply(observed.replace(components=components), [r.rule() for r in config.mismatch])
+    what = f"{CORRELATED}: correlated over {config.correlation_km:g} km within the overpass"
+    observed = observed.replace(components=components, steps=(*observed.steps, Step(what, n)))
+    return mismatch.apply(observed, [r.rule() for r in config.mismatch])
 
 
 def seen(observed: Observations, air: Domain, split: int, inflow_ppb: float) -> Soundings:
@@ -48,6 +51,11 @@ def inflow(prior: schema.BowenPrior, observed: Observations | None) -> tuple[flo
         TanhengError: neither a number nor soundings to take it from.
     """
     if prior.inflow_ppb is not None:
+        if observed is not None and abs(prior.inflow_ppb - float(np.median(observed.values))) > 200.0:
+            raise TanhengError(
+                "the inflow cannot be the air of these soundings", got=f"prior.inflow_ppb={prior.inflow_ppb:g}",
+                expected=f"within 200 ppb of their median, {np.median(observed.values):.1f}", remedy="give it in ppb",
+            )  # fmt: skip
         why = f"The air at the start and at the sides holds {prior.inflow_ppb:.1f} ppb (prior.inflow_ppb)."
         return prior.inflow_ppb, why
     value = float(np.median(files.require_soundings(observed).values))

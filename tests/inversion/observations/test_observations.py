@@ -257,8 +257,25 @@ def test_errors_are_correlated_by_distance_within_a_group():
     np.testing.assert_allclose(mismatch.covariance(o, {"retrieval bias": 20.0}).mv(jnp.eye(2)), R, rtol=1e-9)
     apart = o.replace(groups=np.array(["A", "B"]))
     np.testing.assert_allclose(mismatch.covariance(apart, {"retrieval bias": 20.0}).mv(jnp.eye(2)), np.diag(np.diag(R)))
-    for wrong in ({"transport": 20.0}, {"retrieval bias": 0.0}):
+    with pytest.raises(TanhengError, match="does not have"):
+        mismatch.covariance(o, {"transport": 20.0})
+    for wrong in (0.0, np.nan):
         with pytest.raises(TanhengError, match="correlated by distance"):
-            mismatch.covariance(o, wrong)
+            mismatch.covariance(o, {"retrieval bias": wrong})
     with pytest.raises(TanhengError, match="without a place"):
         mismatch.covariance(observations(), {"repeatability": 20.0})
+
+
+def test_one_error_in_two_components_is_one_error():
+    """Joined sets may hold the error of one cylinder in different components of a cause."""
+    one = Component("calibration", np.array([2.0, 0.0]), np.array(["cylinder", ""]))
+    two = Component("calibration", np.array([0.0, 3.0]), np.array(["", "cylinder"]))
+    R = np.array([[1.0 + 4.0, 6.0], [6.0, 4.0 + 9.0]])
+    np.testing.assert_allclose(mismatch.covariance(observations().with_components(one, two)).mv(jnp.eye(2)), R)
+
+
+def test_a_file_is_not_joined_with_itself():
+    o = observations(sources=(Source("a.nc", "0" * 64, "test", "start"),))
+    with pytest.raises(TanhengError, match="twice"):
+        join([o, o])
+    assert len(join([o.take(np.array([0])), o.take(np.array([1]))])) == 2

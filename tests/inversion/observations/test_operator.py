@@ -175,3 +175,64 @@ def test_rows_outside_are_left_out_with_a_reason():
     sets = [observed("tower"), observed("tower", lon=np.array([12.0])), observed("tower", start=late, end=late)]
     kept = within(join(sets), AIR)
     assert len(kept) == 1 and dict(kept.steps[-1].dropped) == {"outside the grid": 1, "outside the window": 1}
+
+
+def test_the_date_line_does_not_cut_a_grid_or_a_pixel():
+    """A grid of 175…183°: a place at −179° lies in it, and a pixel across the line is one piece."""
+    grid = Grid(np.linspace(175.0, 183.0, 9), np.linspace(-41.0, -37.0, 5), "EPSG:4326")
+    far = Air(grid, TIMES, *(np.broadcast_to(a[:, None, None], (4, 4, 4, 8)) for a in (PRESSURE, HEIGHT)))
+    field = jnp.broadcast_to(jnp.asarray(grid.x), far.shape)
+    tower = observed("tower", lon=np.array([-179.0]), lat=np.array([-39.0]))
+    assert len(within(tower, far)) == 1
+    assert float(observe(tower, far)(field)[0]) == pytest.approx(181.0)
+    corners = np.array([[[179.6, -39.2], [-179.6, -39.2], [-179.6, -38.8], [179.6, -38.8]]])
+    v = Vertical(PRESSURE[None], np.array([True]), pressure_weights(PRESSURE)[None], np.ones((1, 3)), np.zeros((1, 3)),
+                 np.zeros(1))  # fmt: skip
+    pixel = observed("column", lon=np.array([180.0]), lat=np.array([-39.0]), corners=corners, vertical=v)
+    assert float(observe(pixel, far, 4)(field)[0]) == pytest.approx(180.0, rel=1e-9)
+
+
+def test_a_pixel_that_is_cut_by_the_rim_is_left_out_where_it_is_averaged():
+    o = observed("column", lon=np.array([10.02]), corners=_corners_at(10.02, 50.4, 0.05))
+    assert len(within(o, AIR)) == 1
+    with pytest.raises(TanhengError, match="no observation is left"):
+        within(o, AIR, points=3)
+
+
+def _corners_at(lon, lat, half):
+    return np.array(
+        [[[lon - half, lat - half], [lon + half, lat - half], [lon + half, lat + half], [lon - half, lat + half]]]
+    )
+
+
+@pytest.mark.parametrize("points", [0, -1, 1.5])
+def test_points_of_a_pixel_are_counted(points):
+    with pytest.raises(TanhengError, match="points per side"):
+        observe(observed(), AIR, points)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"times": TIMES[:-1]}, "does not fit its grid and times"),
+        ({"times": np.r_[TIMES[:-1], TIMES[-1:] + np.timedelta64(1, "h")]}, "does not fit its grid and times"),
+        ({"pressure_edges": np.moveaxis(AIR.pressure_edges, 2, 3)}, "does not fit its grid and times"),
+        ({"height_edges": AIR.height_edges[:, ::-1]}, "do not follow each other"),
+    ],
+)
+def test_air_is_checked(changes, what):
+    with pytest.raises(TanhengError, match=what):
+        dataclasses.replace(AIR, **changes)
+
+
+def test_a_substitute_of_another_unit_and_a_difference_of_columns_are_refused():
+    bare = observed(vertical=columns(prior=np.full(3, np.nan)))
+    with pytest.raises(TanhengError, match="cannot be of these columns"):
+        substitute_prior(bare, 4e-4, "mol/mol by mistake")
+    with pytest.raises(TanhengError, match="differences of two columns"):
+        observe(observed(extra={"upwind_lon": np.zeros(1), "upwind_lat": np.zeros(1)}), AIR)
+
+
+def test_air_of_another_shape_is_refused():
+    with pytest.raises(TanhengError, match="does not fit the sampler"):
+        observe(observed(), AIR).operator.mv(jnp.zeros((4, 4, 5, 3)))
