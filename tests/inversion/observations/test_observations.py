@@ -122,9 +122,10 @@ def test_sets_are_joined():
         components=(Component.independent("retrieval noise", [0.5, 0.5]),), extra={"albedo": np.array([0.1, 0.2])},
         sources=(Source("b.nc", "1" * 64, "test", "instant"),),
     )  # fmt: skip
-    deep = column.replace(vertical=_columns(m=5, layered=False))
+    other = (Source("c.nc", "2" * 64, "test", "instant"),)
+    deep = column.replace(vertical=_columns(m=5, layered=False), sources=other)
     both = join([tower, column, deep])
-    assert len(both) == 6 and both.origin.tolist() == [0, 0, 1, 1, 1, 1] and len(both.sources) == 2
+    assert len(both) == 6 and both.origin.tolist() == [0, 0, 1, 1, 2, 2] and len(both.sources) == 3
     np.testing.assert_allclose(both.sigma, [1.0, 2.0, 0.5, 0.5, 0.5, 0.5])
     assert both.vertical is not None and both.corners is not None
     assert both.vertical.pressure.shape == (6, 6) and both.vertical.layered.tolist() == [
