@@ -167,8 +167,10 @@ def _parameters(setup: Setup, posterior: AbstractPosterior, names: tuple[str, ..
     )  # fmt: skip
 
 
-def _block_dfs(setup: Setup, posterior: AbstractPosterior) -> dict[str, float]:
+def _block_dfs(setup: Setup, posterior: AbstractPosterior, dfs: float) -> dict[str, float]:
     """trace of the averaging kernel over the elements of each block."""
+    if len(setup.blocks) == 1:  # the whole: what `diagnose` says, without every element's own
+        return {setup.blocks[0][0]: float(dfs)}
     each, start, found = np.asarray(dfs_of_elements(posterior)), 0, {}
     for name, size, _ in setup.blocks:
         found[name] = float(each[start : start + size].sum())
@@ -204,7 +206,7 @@ def evaluate(
     totals, covariance = _totals(setup, posterior, prior)
     # K = A Hᵀ R⁻¹ does not hold where H itself was estimated.
     gaussian = isinstance(posterior, AbstractGaussianPosterior) and not isinstance(posterior, JointPosterior)
-    weights = jnp.asarray(setup.totals.weights)
+    weights, diagnostics = jnp.asarray(setup.totals.weights), diagnose(posterior)
     return Outcome(
         setup=setup,
         mean=np.asarray(posterior.mean),
@@ -216,8 +218,8 @@ def evaluate(
         measured=setup.observations.kinds != "constraint",
         modelled_prior=np.asarray(problem.modelled(prior.mean)),
         modelled_posterior=np.asarray(posterior.problem.modelled(posterior.mean)),
-        diagnostics=diagnose(posterior),
-        block_dfs=_block_dfs(setup, posterior) if gaussian else None,
+        diagnostics=diagnostics,
+        block_dfs=_block_dfs(setup, posterior, diagnostics.dfs) if gaussian else None,
         impact=impact(posterior, weights, setup.observations.groups) if gaussian else None,
         consistency=_consistency(posterior),
         parameters=_parameters(setup, posterior, parameters),

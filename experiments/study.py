@@ -13,6 +13,7 @@ from rich.table import Table as Shown
 
 from experiments import schema
 from experiments.cases import Setup
+from experiments.cases.region import Region
 from experiments.output import staged, write_json
 from experiments.progress import console, stage
 from experiments.summary import manifest, peak_memory_mib
@@ -53,7 +54,7 @@ class Study:
         sweep: what a sweep's table shows of it, texts by column.
     """
 
-    setup: Setup
+    setup: Setup | Region
     title: str
     numbers: dict[str, Any]
     sentences: tuple[str, ...]

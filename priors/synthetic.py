@@ -108,7 +108,7 @@ def edgar_files(folder: Path, west: float, east: float, south: float, north: flo
     )
     city = np.exp(-(x**2 + y**2) / (2 * 0.12**2))
     # kg m-2 s-1 in the middle, and of the surroundings.
-    strengths = {"IND": (2.5e-6, 2e-9), "TRO": (1.2e-6, 6e-9), "RCO": (1.8e-6, 8e-9), "ENE": (1.5e-6, 1e-9)}
+    strengths = {"IND": (2.5e-7, 2e-10), "TRO": (1.2e-7, 6e-10), "RCO": (1.8e-7, 8e-10), "ENE": (1.5e-7, 1e-10)}
     paths = []
     for sector, (middle, around) in strengths.items():
         flux = (("lat", "lon"), middle * city + around, {"units": "kg m-2 s-1", "substance": "CO2", "year": "2022",

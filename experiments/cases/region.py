@@ -52,7 +52,8 @@ class Region:
     """A built prior.
 
     Args:
-        name, title, species, synthetic, citations, inputs, seeds, notes: as in `Setup`.
+        name, title, species, citations, inputs, seeds, notes: as in `Setup`.
+        synthetic: "" for files of others, else what is generated.
         annual: emissions by sector, one period.
         hours: emissions and vegetation by the hour of the window.
         B: of factors on each sector and cell, over the whole window.
@@ -63,7 +64,7 @@ class Region:
     name: str
     title: str
     species: str
-    synthetic: bool
+    synthetic: str
     annual: Inventory
     hours: Inventory
     B: AbstractCovariance
@@ -119,10 +120,19 @@ def build(config: schema.Config) -> Region:
     if plants is not None and prior.plants_from:
         notes.append(f"The mass of the plants was taken out of {', '.join(prior.plants_from)} in proportion.")
     return Region(
-        name="region", title=case.title, species=prior.species, synthetic=made_up, annual=annual, hours=hours, B=B,
-        totals=totals, plants=() if plants is None else plants.sources, inputs=inputs, notes=tuple(notes),
+        name="region",
+        title=case.title,
+        species=prior.species,
+        synthetic="the inventory is generated" if made_up else "",
+        annual=annual,
+        hours=hours,
+        B=B,
+        totals=totals,
+        plants=() if plants is None else plants.sources,
         citations=tuple(Citation(s.attribution) for s in annual.sources if s.attribution),
-    )  # fmt: skip
+        inputs=inputs,
+        notes=tuple(notes),
+    )
 
 
 def _read(item: schema.InventoryFile, prior: schema.InventoryPrior, grid: Grid, inputs: dict[str, str]) -> Inventory:
@@ -234,7 +244,8 @@ def _without(annual: Inventory, plants: PointSources, sectors: list[str]) -> Inv
 def _hours(annual: Inventory, case: schema.RegionCase, prior: schema.InventoryPrior) -> Inventory:
     """The window by the hour; annual means are those of the year of the window."""
     by_name = {p.sector: p for p in prior.profiles}
-    annual.select(list(by_name))
+    if by_name:
+        annual.select(list(by_name))
     start = np.datetime64(case.start, "h")
     year = start.astype("datetime64[Y]")
     edges = np.array([year, year + 1]).astype("datetime64[s]")
@@ -259,7 +270,8 @@ def _vegetation(case: schema.RegionCase, prior: schema.InventoryPrior, grid: Gri
 def _uncertainty(hours: Inventory, emitting: tuple[str, ...], grid: Grid, prior: schema.InventoryPrior):
     """B of factors over the whole window, and totals; the published u fixes the sum of all emissions."""
     stated = {e.sector: e for e in prior.errors}
-    hours.select(list(stated))
+    if stated:
+        hours.select(list(stated))
     missing = [s for s in hours.sectors if s not in stated]
     if missing:
         raise TanhengError(

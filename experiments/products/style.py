@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.cases import Setup
+from experiments.cases.region import Region
 from experiments.cases.simulation import Simulation
 
 # Every word that appears in a figure, at one place: another language replaces this table.
@@ -20,6 +21,9 @@ TEXT = {
     "observed": "Observed",
     "increment": "Posterior − prior",
     "residual": "Observed − modelled",
+    "by_sector": "Mean flux of each sector, {first} h to {last} h UTC; colours differ from map to map",
+    "by_hour": "What the region emits by the hour",
+    "sum": "sum",
     "overpass": "{group}: {count} columns, {time} UTC",
     "reduction": "Uncertainty reduction",
     "reduction_of": "Reduction of standard uncertainty",
@@ -122,7 +126,7 @@ def pretty_period(period: str) -> str:
     return re.sub(r"(\d)T(\d\d:\d\d)(?::\d\d)?Z", r"\1 \2 UTC", period).replace("/", TEXT["to"])
 
 
-def _header(setup: Setup | Simulation, subtitle: str, width: float) -> list[tuple[str, dict]]:
+def _header(setup: Setup | Simulation | Region, subtitle: str, width: float) -> list[tuple[str, dict]]:
     bold = {"fontsize": TITLE, "fontweight": "bold", "color": INK}
     lines = [(line, bold) for line in textwrap.wrap(pretty(setup.title), int((width - 2 * MARGIN) / 0.092))]
     for line in textwrap.wrap(subtitle, int((width - 2 * MARGIN) / 0.068)):
@@ -139,7 +143,7 @@ def _header(setup: Setup | Simulation, subtitle: str, width: float) -> list[tupl
     return lines
 
 
-def sheet(setup: Setup | Simulation, width: float, body: float, subtitle: str = "") -> Figure:
+def sheet(setup: Setup | Simulation | Region, width: float, body: float, subtitle: str = "") -> Figure:
     """A figure with a header that names the case and says so when it is synthetic.
 
     Args:

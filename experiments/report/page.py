@@ -12,6 +12,7 @@ EYEBROWS = {
     "network": "Tanheng · network design",
     "preview": "Tanheng · preview",
     "hyperparameters": "Tanheng · hyper-parameters",
+    "prior": "Tanheng · prior",
 }
 
 

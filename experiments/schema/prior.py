@@ -105,7 +105,7 @@ class InventoryFile:
     """A file and its reader; `sector` names the only sector of a file, `leave_out` those that are not wanted."""
 
     reader: str = MISSING
-    file: str = MISSING
+    file: str = ""
     sector: str = ""
     period: str | None = None
     leave_out: list[str] = field(default_factory=list)

@@ -16,6 +16,7 @@ from experiments.tasks.network import network
 from experiments.tasks.offer import require_offered
 from experiments.tasks.osse import osse
 from experiments.tasks.preview import preview
+from experiments.tasks.prior import prior
 from experiments.tasks.simulate import simulate
 
 __all__ = ["perform"]
@@ -25,6 +26,7 @@ _STUDIES: dict[type[schema.Task], Callable[[schema.Config], Study]] = {
     schema.Network: network,
     schema.Preview: preview,
     schema.Hyperparameters: hyperparameters,
+    schema.BuildPrior: prior,
 }
 
 

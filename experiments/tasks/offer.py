@@ -29,6 +29,8 @@ _WHY_NOT: dict[tuple[str, str], str] = {
 
 def offered(case: schema.Case) -> list[str]:
     """The tasks that a case can do."""
+    if isinstance(case, schema.RegionCase):
+        return ["prior"]
     inverse, forward = type(case) in ASSEMBLE, type(case) in SIMULATE
     kinds = dict.fromkeys(INVERSE, inverse) | {"simulate": forward, "check": True}
     return [name for name, there in kinds.items() if there]

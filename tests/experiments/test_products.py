@@ -131,6 +131,15 @@ def _summary(outcome: Outcome) -> dict:
         "chi2": outcome.diagnostics.chi2, "dfs": 2.5, "n_obs": 67, "n_constraints": 1, "n_state": outcome.mean.size,
         "fit": [fit, fit | {"group": "North <b>gate</b>"}], "solver": "analytic", "result": "successful",
         "innovations": {"chi2": 1.04, "low": 0.7, "high": 1.3, "outliers": [3]},
+        "blocks": [{"name": "area emission", "n": 4, "unit": "1", "dfs": 2.5}],
+        "observations": {
+            "steps": [{"what": "read", "before": 9, "kept": 7, "dropped": {"quality <5": 2}}],
+            "components": [
+                {"cause": "transport", "n": 7, "low": 0.1, "high": 0.1, "rms": 0.1, "shared": 0, "unit": "ppm"},
+            ],
+            "sources": [{"name": "a.nc", "sha256": 64 * "0", "reader": "any", "stamp": "start", "attribution": "",
+                         "notes": ["assumed so"]}],
+        },
         "wall_seconds": 1.234, "peak_memory_mib": 512.3,
     }  # fmt: skip
 

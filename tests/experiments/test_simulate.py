@@ -211,10 +211,8 @@ def test_every_experiment_can_do_its_own_task(compose):
     for name in options("experiment"):
         config = compose(f"experiment={name}")
         require_offered(config)
-        assert isinstance(
-            config.task,
-            schema.Invert if name in INVERTED else schema.Simulate,
-        )
+        kind = schema.Invert if name in INVERTED else schema.Simulate
+        assert isinstance(config.task, schema.BuildPrior if name.endswith("_prior") else kind)
 
 
 @pytest.mark.parametrize(

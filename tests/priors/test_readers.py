@@ -19,7 +19,8 @@ from priors.readers.odiac import read_odiac
 from priors.readers.open_methane import read_open_methane
 from priors.readers.openghg_flux import read_openghg_flux
 from priors.readers.tno import read_tno, read_tno_points
-from tests.priors import fuzz, generate
+from tests.priors import fuzz_inventories as fuzz
+from tests.priors import generate
 from transport.errors import TanhengError
 
 # R² Δλ (sin φ2 − sin φ1), R = 6371000 m, by hand: 0…0.1° N × 0.1°.
