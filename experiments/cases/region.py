@@ -160,7 +160,8 @@ def _read(item: schema.InventoryFile, prior: schema.InventoryPrior, grid: Grid, 
     if item.sector:
         read = read.merged({item.sector: read.sectors}, "as named in the configuration")
     if item.leave_out:
-        read = read.select(item.leave_out) and read.select([s for s in read.sectors if s not in item.leave_out])
+        read.select(item.leave_out)  # refuses names that the file does not have
+        read = read.select([s for s in read.sectors if s not in item.leave_out])
     if prior.classification:
         read = classified(read, prior.classification)
     return _mean(regrid(read, grid))

@@ -87,4 +87,6 @@ def test_the_command_writes_maps_and_totals(command, tmp_path):
     assert {"sectors.png", "hours.png", "report.html", "summary.json"} <= {p.name for p in folder.iterdir()}
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     assert summary["synthetic"] and summary["totals"][0]["published"] == 0.15
-    assert "SYNTHETIC" in (folder / "report.html").read_text("utf-8")
+    report = (folder / "report.html").read_text("utf-8")
+    assert "SYNTHETIC" in report and "the inventory is generated" in report
+    assert "observations were generated" not in report
