@@ -21,9 +21,11 @@ So the step is positive, keeps mass and keeps a uniform tracer to a few rounding
 (Grassmann, Taksar and Heyman 1985, doi 10.1287/opre.33.5.1107). The dual exchanges a and b, and the rôles of v.
 
 Each recurrence is a loop that updates one array in place, plane by plane: XLA on CPUs fuses its body into one kernel
-and copies nothing. At 30×100×100 in single precision that takes 0.36 ms, a scan that eliminates 0.46 ms.
+and copies nothing. At 30×100×100 in single precision that takes 0.36 ms, a scan that eliminates 0.46 ms. On a GPU each
+iteration would be a launch, so there one kernel does the same (`triton`).
 """
 
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -31,6 +33,8 @@ import jax
 import jax.numpy as jnp
 from jax.lax import dynamic_index_in_dim, dynamic_update_index_in_dim
 from jaxtyping import Array, Float
+
+from transport.mixing import triton
 
 
 def implicit_step(
@@ -102,7 +106,12 @@ class _Column(eqx.Module):
 
     def solve(self, rhs: Array, transposed: bool = False) -> Array:
         """A⁻¹ rhs or A⁻ᵀ rhs. The loops are hidden from differentiation, which needs only A and these two solves."""
-        pairs = [(self._times, self._solve), (self._transposed_times, self._solve_transposed)]
+        if jax.default_backend() == "gpu":
+            direct = functools.partial(triton.solve_columns, self.kept, self.up, self.down, self.updraft)
+            solves = functools.partial(direct, transposed=False), functools.partial(direct, transposed=True)
+        else:
+            solves = self._solve, self._solve_transposed
+        pairs = [(self._times, solves[0]), (self._transposed_times, solves[1])]
         (times, solve), (_, other) = pairs[::-1] if transposed else pairs
         return jax.lax.custom_linear_solve(times, rhs, lambda _, b: solve(b), lambda _, b: other(b))
 
