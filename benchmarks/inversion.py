@@ -66,7 +66,9 @@ class Worker:
     def __init__(self, name: str, file: Path | str, answer: Path, peers: Path, options: dict | None = None):
         self.name, self.answer, self.lines = name, answer, []
         python, script = environment(name, peers)
-        environ = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        # A peer must not meet our packages' path; we may need it.
+        peer = python != sys.executable
+        environ = {k: v for k, v in os.environ.items() if not (peer and k == "PYTHONPATH")}
         self.process = subprocess.Popen(
             [python, *script, name, str(file), str(answer), json.dumps(options or {})], env=environ, cwd=HERE.parent,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
