@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.cases import Citation
+from experiments.comparison import Beside, stated, summarised
 from experiments.outcome import Outcome
 from inversion.diagnostics import rmse
 from inversion.observations import Observations
@@ -39,15 +41,22 @@ def peak_memory_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
-    """The content of summary.json."""
+def summarise(outcome: Outcome, wall_seconds: float, accounts: Sequence[Beside] = ()) -> dict[str, Any]:
+    """The content of summary.json.
+
+    Args:
+        outcome: the solved case.
+        wall_seconds: of the run so far.
+        accounts: totals beside accounts.
+    """
     setup, diagnostics = outcome.setup, outcome.diagnostics
     measured = outcome.measured
-    totals = []
-    for total in outcome.totals:
+    totals, measurands = [], setup.totals.measurands or (None,) * len(outcome.totals)
+    for total, measurand in zip(outcome.totals, measurands, strict=True):
         entry = dataclasses.asdict(total) | {"interval": list(total.interval)}
         if total.quantiles is not None:
             entry["k"] = None
+        entry["measurand"] = None if measurand is None else stated(measurand)
         totals.append({name: value for name, value in entry.items() if value is not None})
     return {
         "case": setup.name,
@@ -56,6 +65,7 @@ def summarise(outcome: Outcome, wall_seconds: float) -> dict[str, Any]:
         "species": setup.species,
         "totals": totals,
         "totals_correlation": _correlation(outcome.totals_covariance),
+        "accounts": [summarised(b) for b in accounts],
         "chi2": diagnostics.chi2,
         "dfs": float(np.sum(np.asarray(diagnostics.leverage)[measured])),
         "transport_parameters": [

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Array
 
+from inversion.budget import Measurand
 from inversion.covariance import AbstractCovariance
 from inversion.observations import Observations
 from inversion.problem import Problem
@@ -30,6 +31,8 @@ class TotalSpec:
         weights: (k, n).
         unit: e.g. "Tg CO2 yr-1".
         truth: (k,) true totals where they are known (synthetic cases), else None.
+        measurands: (k,) what each total is, exactly enough to compare it with an account; None where no account could
+            state the same; empty: none of them.
     """
 
     regions: tuple[str, ...]
@@ -37,6 +40,7 @@ class TotalSpec:
     weights: np.ndarray
     unit: str
     truth: np.ndarray | None = None
+    measurands: tuple[Measurand | None, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

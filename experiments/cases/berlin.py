@@ -19,6 +19,7 @@ from experiments import schema
 from experiments.cases import Citation, MapSpec, Mark, Setup, TotalSpec
 from experiments.data import SMARTCARB
 from experiments.progress import stage
+from inversion.budget import Measurand, mask_sha256
 from inversion.covariance import BlockDiagonal, Dense, Diagonal
 from inversion.observations import Observations, mismatch
 from inversion.observations.readers.files import NetCDF, lines_of
@@ -185,7 +186,7 @@ def assemble(config: schema.Config) -> Setup:
         species="CO2",
         problem=problem,
         observations=o,
-        totals=_totals(truth),
+        totals=_totals(truth, mask_sha256(*_disc(city))),
         map=_map(city),
         blocks=(
             (f"emission, {WINDOWS} windows of {HOURS} h", WINDOWS, "Mt CO2 yr-1"),
@@ -209,7 +210,7 @@ def assemble(config: schema.Config) -> Setup:
     )
 
 
-def _totals(truth: np.ndarray) -> TotalSpec:
+def _totals(truth: np.ndarray, area: str) -> TotalSpec:
     """Each window, and the mean of what the overpass can see."""
     days = [23 if HOURS * k < OVERPASS else 22 for k in range(WINDOWS)]
     names = [f"Berlin, {d} April {HOURS * k:02d}–{HOURS * (k + 1):02d} UTC" for k, d in enumerate(days)]
@@ -220,22 +221,35 @@ def _totals(truth: np.ndarray) -> TotalSpec:
     order = [3, 2, 1, 0, 7, 6, 5, 4]
     weights = np.concatenate([seen[None], weights[order]])
     regions = ("Berlin, 23 April 06–11 UTC", *(names[k] for k in order))
-    return TotalSpec(regions, "2015-04-22T12:00Z/2015-04-23T11:14Z", weights, "Mt CO2 yr-1", weights @ truth)
+    last = DATE + np.timedelta64(round(3600 * OVERPASS), "s")
+    spans = [(DATE + np.timedelta64(2 * HOURS, "h"), last)]
+    for k in order:
+        start = np.datetime64(f"2015-04-{days[k]}", "h") + HOURS * k
+        spans.append((start, last if start < last < start + HOURS else start + HOURS))
+    measurands = tuple(Measurand("CO2", "Berlin", area, *span) for span in spans)
+    return TotalSpec(
+        regions, "2015-04-22T12:00Z/2015-04-23T11:14Z", weights, "Mt CO2 yr-1", weights @ truth, measurands
+    )
 
 
-def _map(city: City) -> MapSpec:
-    """The disc in which the simulation's sources lie, as one element: the emission of the last window."""
+def _disc(city: City) -> tuple[Grid, np.ndarray]:
+    """The disc in which the simulation's sources lie, and the grid of the map around it."""
     x0, y0 = (CELL * np.round(v / CELL) for v in _project(city.lon, city.lat))
     edges = CELL * np.arange(-14, 15)
     centres = 0.5 * (edges[1:] + edges[:-1])
-    inside = np.hypot(centres[:, None], centres) <= 0.5 * city.diameter
+    return Grid(x0 + edges, y0 + edges, UTM), np.hypot(centres[:, None], centres) <= 0.5 * city.diameter
+
+
+def _map(city: City) -> MapSpec:
+    """The disc as one element: the emission of the last window."""
+    grid, inside = _disc(city)
     area = inside.sum() * CELL**2
     per_megatonne = 1e9 / molar_mass("CO2") * 1e6 / SECONDS_PER_YEAR / area  # µmol m-2 s-1 per Mt/yr
     weights = np.zeros((1, WINDOWS + len(OTHERS) + len(BACKGROUND)))
     weights[0, 3] = per_megatonne
     return MapSpec(
         title="CO2 emission of Berlin, 9 to 11 UTC, spread over the city", unit="µmol m-2 s-1", crs=UTM,
-        x_edges=x0 + edges, y_edges=y0 + edges, layout=np.where(inside, 0, -1), weights=weights,
+        x_edges=grid.x_edges, y_edges=grid.y_edges, layout=np.where(inside, 0, -1), weights=weights,
         truth=weights @ np.r_[city.truth, np.ones(len(OTHERS)), np.zeros(3)],
         marks=(Mark(city.lon, city.lat, "Berlin", "point source"),),
     )  # fmt: skip

@@ -21,6 +21,7 @@ from experiments.cases import Citation, MapSpec, Mark, Setup, Structure, TotalSp
 from experiments.checks import Evidence, transport_evidence
 from experiments.progress import stage
 from experiments.schemes import scheme_of
+from inversion.budget import Measurand, mask_sha256
 from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import AbstractCovariance, BlockDiagonal, Diagonal, Scaled, exponential
 from inversion.observations import Component, Observations, mismatch
@@ -517,7 +518,17 @@ def _totals(city: City, config: schema.Config, blocks: list[Block], truth: np.nd
         start += block.size
     matrix = np.array(weights)
     end = city.start + np.timedelta64(len(city.hours), "h")
-    return TotalSpec(tuple(names), f"{city.start}Z/{end}Z", matrix, "Mt CO2 yr-1", truth=matrix @ truth)
+    within, beyond, whole_domain = (
+        mask_sha256(city.grid, area.reshape(city.grid.shape)) for area in (inside, ~inside, inside | True)
+    )
+    measurands = (
+        Measurand("CO2", names[0], within, city.start, end),
+        Measurand("CO2", names[1], beyond, city.start, end),
+        None,  # no account states the exchange of the biosphere by the hour
+        # A stack is a sector of its own of the whole domain.
+        *(Measurand("CO2", name, whole_domain, city.start, end, frozenset({name})) for name in names[3:]),
+    )
+    return TotalSpec(tuple(names), f"{city.start}Z/{end}Z", matrix, "Mt CO2 yr-1", matrix @ truth, measurands)
 
 
 def _map(city: City, config: schema.Config, blocks: list[Block], truth: np.ndarray) -> MapSpec:

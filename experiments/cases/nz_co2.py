@@ -18,14 +18,17 @@ from experiments import schema
 from experiments.cases import Citation, MapSpec, Mark, Setup, Structure, TotalSpec
 from experiments.data import NEW_ZEALAND
 from experiments.progress import stage
+from inversion.budget import Measurand, mask_sha256
 from inversion.covariance import Diagonal
 from inversion.observations import Component, Observations
 from inversion.problem import Problem
 from transport.constants import ZERO_CELSIUS
+from transport.grid import Grid
 from transport.units import require_unit
 
 FIRST_YEAR, YEARS = 2011, 3
 REGIONS, LAND = 25, 15
+BIOSPHERE = frozenset({"biosphere"})  # fossil emissions are given, not estimated
 # Australia and the six outer seas: their yearly totals are held near the prior.
 OUTER_REGIONS = (15, 19, 20, 21, 22, 23, 24)
 AUSTRALIA = 15
@@ -265,7 +268,7 @@ def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, week
         R=Diagonal(R),
         b=jnp.asarray(given),
     )
-    last = datetime.date(FIRST_YEAR + YEARS - 1, 12, 31)
+    last, area = datetime.date(FIRST_YEAR + YEARS - 1, 12, 31), _map(prior, weeks, tuple(observations.sites))
     return Setup(
         name="nz_co2",
         title="CO2 exchange of New Zealand, 2011–2013 (without fossil emissions)",
@@ -273,8 +276,8 @@ def _setup(observations, rows: list[Rows], mean, sigma, constraints, prior, week
         species="CO2",
         problem=problem,
         observations=observed,
-        totals=_totals(prior, weeks, f"{FIRST_YEAR}-01-01/{last}"),
-        map=_map(prior, weeks, tuple(observations.sites)),
+        totals=_totals(prior, weeks, last, area),
+        map=area,
         blocks=((f"flux, {REGIONS} regions × {mean.shape[1]} weeks", mean.size, "Tg CO2 yr-1"),),
         # Fluxes of CO2 have either sign; a week is known from later ones only through the constraints.
         structure=Structure(
@@ -307,12 +310,17 @@ def _time_mean(weeks: Weeks, regions: list[int]) -> np.ndarray:
     return weights.ravel()
 
 
-def _totals(prior, weeks: Weeks, period: str) -> TotalSpec:
-    names = [str(n) for n in prior.regname]
-    weights = [_time_mean(weeks, list(range(LAND)))] + [_time_mean(weeks, [r]) for r in range(LAND)]
-    return TotalSpec(
-        regions=("New Zealand land", *names[:LAND]), period=period, weights=np.array(weights), unit="Tg CO2 yr-1"
+def _totals(prior, weeks: Weeks, last: datetime.date, area: MapSpec) -> TotalSpec:
+    regions = ("New Zealand land", *(str(n) for n in prior.regname[:LAND]))
+    members = [list(range(LAND)), *([r] for r in range(LAND))]
+    start, end = np.datetime64(f"{FIRST_YEAR}-01-01"), np.datetime64(last + datetime.timedelta(days=1))
+    grid = Grid(area.x_edges, area.y_edges, area.crs)
+    measurands = tuple(
+        Measurand("CO2", name, mask_sha256(grid, np.isin(area.layout, inside)), start, end, BIOSPHERE, "net")
+        for name, inside in zip(regions, members, strict=True)
     )
+    weights = np.array([_time_mean(weeks, inside) for inside in members])
+    return TotalSpec(regions, f"{FIRST_YEAR}-01-01/{last}", weights, "Tg CO2 yr-1", measurands=measurands)
 
 
 def _map(prior, weeks: Weeks, sites: tuple[str, ...]) -> MapSpec:

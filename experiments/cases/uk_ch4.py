@@ -22,6 +22,7 @@ from experiments.cases import Citation, MapSpec, Mark, Setup, Structure, TotalSp
 from experiments.data import UNITED_KINGDOM
 from experiments.progress import stage
 from inversion.basis import Basis, cells, quadtree
+from inversion.budget import Measurand, mask_sha256
 from inversion.covariance import AbstractCovariance, BlockDiagonal, Dense, Diagonal, Scaled, exponential
 from inversion.observations import Component, Observations, mismatch
 from inversion.problem import Problem
@@ -29,6 +30,7 @@ from transport.errors import TanhengError
 from transport.grid import Grid
 from transport.units import teragrams_per_year
 
+MONTH = np.datetime64("2014-03-01"), np.datetime64("2014-04-01")
 SENSITIVITIES = "inversion_output/tdmcmc_test_CH4_2014-03_68x78.nc"
 COUNTRIES = "masks/country_EUROPE.nc"
 COUNTRY = "UNITED KINGDOM OF GREAT BRITAIN AND NORTHERN IRELAND"
@@ -261,12 +263,14 @@ def _totals(data: xr.Dataset, countries: xr.Dataset, grid: Grid, basis: Basis) -
             remedy="regrid the mask to the sensitivities' grid",
         )
     per_cell = data.q_ap.values * grid.areas * teragrams_per_year("CH4")
-    regions, weights = [], []
+    regions, weights, measurands = [], [], []
     for label, country in (("United Kingdom", COUNTRY), ("Ireland", "IRELAND")):
         inside = aligned.values == names.index(country)
         regions.append(label)
         weights.append(np.concatenate([np.zeros(BOUNDARY), basis.aggregate(per_cell * inside)]))
-    return TotalSpec(tuple(regions), "2014-03-01/2014-03-31", np.array(weights), "Tg CH4 yr-1")
+        measurands.append(Measurand("CH4", label, mask_sha256(grid, inside), *MONTH))
+    period = "2014-03-01/2014-03-31"
+    return TotalSpec(tuple(regions), period, np.array(weights), "Tg CH4 yr-1", measurands=tuple(measurands))
 
 
 def _map(data: xr.Dataset, grid: Grid, basis: Basis, sites: tuple[str, ...]) -> MapSpec:

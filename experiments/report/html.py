@@ -12,6 +12,8 @@ import yaml
 from experiments.numbers import number, rounded, value_place, with_uncertainty
 from experiments.outcome import Outcome, Total
 from experiments.products.style import pretty, pretty_period
+from experiments.report.accounts import TEXT as ACCOUNTS
+from experiments.report.accounts import accounts_of
 
 # Every word that a reader of the report sees, at one place: another language replaces this table.
 TEXT = {
@@ -374,7 +376,7 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
     level = 100.0 * math.erf(first.k / math.sqrt(2.0))
     columns = ("prior", "u_prior", "posterior", "u_posterior", "low", "high", "truth")
     return {
-        "t": TEXT,
+        "t": TEXT | ACCOUNTS,
         "title": pretty(setup.title),
         "synthetic": setup.synthetic,
         "headline": _headline(first),
@@ -388,6 +390,7 @@ def _context(outcome: Outcome, figures: dict[str, Path], summary: dict, manifest
         "diagnostics": _diagnostics(summary),
         "fit": _fit(summary, first),
         "parameters": _parameters(outcome),
+        "accounts": accounts_of(summary["accounts"]),
         "observations": _observations(summary["observations"]),
         "blocks": _blocks(summary["blocks"]),
         "impact": {

@@ -12,7 +12,12 @@ class Task:
 
 @dataclass
 class Invert(Task):
-    """Estimate emissions and write every product."""
+    """Estimate emissions and write every product.
+
+    `accounts` names files of bottom-up accounts (docs/comparison.md), each of the measurand of a total.
+    """
+
+    accounts: list[str] = field(default_factory=list)
 
 
 @dataclass

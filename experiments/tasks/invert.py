@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from experiments import schema
+from experiments.comparison import beside, place_of, read_account
 from experiments.outcome import Outcome, evaluate
 from experiments.output import staged, write_json
 from experiments.progress import stage
@@ -20,17 +21,23 @@ def invert(
     config: schema.Config, resolved: DictConfig, run: dict[str, Any], directory: Path, started: float
 ) -> dict[str, Any]:
     """Estimate, and write summary.json, manifest.json and the products; returns the summary."""
+    assert isinstance(config.task, schema.Invert)
+    accounts = [read_account(path) for path in config.task.accounts]
     setup = assemble(config)
+    for account in accounts:  # before the solver's hours are spent
+        place_of(account, setup.totals)
     solver, name = solver_of(config, setup), name_of(config)
     with stage(f"posterior, solver={name}"):
         posterior = solver.solve(setup.problem)
         require_success(posterior)
         names = solver.problem_of.names if isinstance(solver, WithTransport) else ()
         outcome = evaluate(setup, posterior, name, solver.prior(setup.problem), names)
+    found = tuple(beside(account, setup.totals, outcome.totals) for account in accounts)
+    inputs = setup.inputs | {account.path: account.sha256 for account in accounts}
     with staged(directory) as folder:
-        provenance = manifest(setup.inputs, setup.seeds, setup.citations, resolved, run)
+        provenance = manifest(inputs, setup.seeds, setup.citations, resolved, run)
         figures = _products(config.products, outcome, folder)
-        summary = summarise(outcome, time.perf_counter() - started)
+        summary = summarise(outcome, time.perf_counter() - started, found)
         write_json(folder / "summary.json", summary)
         if config.products.report:
             from experiments.report.html import write_report

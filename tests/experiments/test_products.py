@@ -140,6 +140,13 @@ def _summary(outcome: Outcome) -> dict:
             "sources": [{"name": "a.nc", "sha256": 64 * "0", "reader": "any", "stamp": "start", "attribution": "",
                          "notes": ["assumed so"]}],
         },
+        "accounts": [{
+            "region": "City & land", "unit": "Tg CO2 yr-1", "inversion": {"value": 2.0, "u": 0.1},
+            "account": {"value": 1.8, "u": 0.1, "method": "account, GUM"}, "difference": 0.2, "u_difference": 0.14,
+            "z": 1.43, "E_n": 0.71, "agree": True, "correlation": 0.0, "file": "<b>mine</b>.yaml", "sha256": 64 * "0",
+            "sectors": [{"sector": "<i>heat</i>", "value": 1.0, "u": 0.1, "percent": 20.0},
+                        {"sector": "road", "value": 0.8, "u": 0.0, "percent": 0.0}],
+        }],
         "wall_seconds": 1.234, "peak_memory_mib": 512.3,
     }  # fmt: skip
 

@@ -6,6 +6,8 @@ x scale the prior: of the coal field in every cell that has any, of all other se
 with a constant and a gradient; a bias in proportion to the albedo of the ground too, which maps of XCH4 often have.
 """
 
+import dataclasses
+
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
@@ -17,6 +19,7 @@ from experiments.cases.bowen_basin.forward import day_of, inputs_of, notes_of
 from experiments.cases.bowen_basin.inventory import Inventory
 from experiments.cases.simulation import KILOGRAMS_PER_TONNE, MICROMOLES
 from experiments.progress import stage
+from inversion.budget import Measurand, mask_sha256
 from inversion.control import Block, ControlMap, observation_columns
 from inversion.covariance import BlockDiagonal, Diagonal, Scaled, exponential
 from inversion.observations import Observations, mismatch
@@ -142,7 +145,11 @@ def _totals(flux: dict[str, np.ndarray], grid: Grid, n: int, date: str) -> Total
     weights[0, : mines.size] = mines
     weights[1, mines.size] = others.sum()
     weights[2] = weights[0] + weights[1]
-    return TotalSpec(("coal field", "other sectors", "all sectors"), f"{date}T00Z/{date}T04Z", weights, "t CH4 h-1")
+    names, period = ("coal field", "other sectors", "all sectors"), (f"{date}T00", f"{date}T04")
+    area = mask_sha256(grid, np.ones(grid.shape))
+    everything = Measurand("CH4", "Bowen Basin", area, np.datetime64(period[0]), np.datetime64(period[1]))
+    measurands = (dataclasses.replace(everything, sectors=frozenset({COAL})), None, everything)
+    return TotalSpec(names, "/".join(f"{t}Z" for t in period), weights, "t CH4 h-1", measurands=measurands)
 
 
 def _map(coal: np.ndarray, grid: Grid, n: int) -> MapSpec:
