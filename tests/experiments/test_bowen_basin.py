@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import jax.numpy as jnp
@@ -75,21 +76,23 @@ def test_cells_that_are_not_ours_are_refused(setup, compose):
         forward.assemble(compose(*SHORT, "meteorology.rim=3"))
 
 
-def test_a_prior_in_another_unit_or_with_gaps_is_refused(setup, monkeypatch):
+def test_a_prior_in_another_unit_or_with_gaps_is_refused(setup, monkeypatch, tmp_path):
     original = files.open_file("case_2022-12-07/prior/prior-emissions.nc", ("ch4_total",), decode_times=False)
 
     def altered(change):
         data = original.copy(deep=True)
         change(data)
-        monkeypatch.setattr(files, "open_file", lambda *_, **__: data)
-        return lambda: inventory.read_inventory("x", setup.domain.grid)
+        data.to_netcdf(tmp_path / "prior.nc", engine="h5netcdf")
+        monkeypatch.setattr(inventory, "BOWEN_BASIN", SimpleNamespace(fetch=lambda path: tmp_path / path))
+        return inventory.read_inventory("prior.nc", setup.domain.grid)
 
-    with pytest.raises(TanhengError, match="wrong unit"):
-        altered(lambda d: d.ch4_sector_waste.attrs.update(units="g/m2/s"))()
-    with pytest.raises(TanhengError, match="missing values"):
-        altered(lambda d: d.ch4_sector_waste.values.__setitem__((0, 0, 2, 2), np.nan))()
-    with pytest.raises(TanhengError, match="do not add up"):
-        altered(lambda d: d.ch4_sector_waste.values.__setitem__((0, 0, 2, 2), 1.0))()
+    assert altered(lambda d: None).mass.sum() == pytest.approx(6.5778372281202655, rel=1e-12)
+    with pytest.raises(TanhengError, match="unit"):
+        altered(lambda d: d.ch4_sector_waste.attrs.update(units="g/m2/s"))
+    with pytest.raises(TanhengError, match=r"sum to its total|missing|finite"):
+        altered(lambda d: d.ch4_sector_waste.values.__setitem__((0, 0, 2, 2), np.nan))
+    with pytest.raises(TanhengError, match="do not sum to its total"):
+        altered(lambda d: d.ch4_sector_waste.values.__setitem__((0, 0, 2, 2), 1.0))
 
 
 def test_the_soundings_are_those_of_the_file(setup):

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pyproj
 
-from experiments.cases.bowen_basin import files
 from experiments.cases.simulation import KILOGRAMS_PER_TONNE, MICROMOLES
+from experiments.data import BOWEN_BASIN
+from priors.readers.open_methane import read_open_methane
 from transport.constants import SECONDS_PER_HOUR
 from transport.errors import TanhengError
 from transport.grid import GEOGRAPHIC, Grid
-from transport.units import molar_mass, require_unit
+from transport.units import molar_mass
 
 PLACE_TOLERANCE = 0.01  # of a cell
 
@@ -67,33 +68,14 @@ def window_of(lon: np.ndarray, lat: np.ndarray, grid: Grid, what: str) -> tuple[
 
 
 def read_inventory(path: str, grid: Grid) -> Inventory:
-    """The sectors of the prior, cell by cell.
-
-    The file gives mass per area of its nominal cells, XCELL · YCELL, which is what its makers multiply with when they
-    feed CMAQ; so the mass of a cell is flux · nominal area, and that mass is placed whole into our cell.
+    """The sectors of the prior of one day, each cell's mass placed whole into our cell.
 
     Raises:
-        TanhengError: other cells, another unit, missing values.
+        TanhengError: a file that the reader refuses, cells that are not ours.
     """
-    data = files.open_file(path, ("lat", "lon", "ch4_total"), decode_times=False)
-    names = sorted(str(n) for n in data.data_vars if str(n).startswith("ch4_sector_"))
-    rows, columns = window_of(data.lon.values, data.lat.values, grid, "the prior")
-    area = float(data.attrs["XCELL"]) * float(data.attrs["YCELL"])
-    mass = np.zeros((len(names), *grid.shape))
-    for i, name in enumerate((*names, "ch4_total")):
-        require_unit(f"{name} of the prior", data[name].attrs.get("units"), "kg/m2/s")
-        values = data[name].values.reshape(data.lat.shape)
-        if not np.isfinite(values).all():
-            raise TanhengError(
-                f"{name} of the prior has missing values", got=f"{np.count_nonzero(~np.isfinite(values))} cells",
-                expected="none", remedy="restore the file",
-            )  # fmt: skip
-        if i < len(names):
-            mass[i, rows, columns] = values * area
-    total, stated = mass.sum(), float(data.ch4_total.values.sum()) * area
-    if not abs(total - stated) <= 1e-6 * abs(stated):
-        raise TanhengError(
-            "the sectors of the prior do not add up to its total", got=f"{total:.6g} kg/s",
-            expected=f"{stated:.6g} kg/s", remedy="restore the file",
-        )  # fmt: skip
-    return Inventory(tuple(n.removeprefix("ch4_sector_") for n in names), mass, rows, columns)
+    prior = read_open_methane(BOWEN_BASIN.fetch(path))
+    lon, lat = prior.grid.lonlat(*np.meshgrid(prior.grid.x, prior.grid.y))
+    rows, columns = window_of(lon, lat, grid, "the prior")
+    mass = np.zeros((len(prior.sectors), *grid.shape))
+    mass[:, rows, columns] = prior.rate.mean(axis=1)
+    return Inventory(prior.sectors, mass, rows, columns)
