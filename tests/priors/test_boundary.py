@@ -75,6 +75,10 @@ def test_a_constant_in_any_unit_with_one_shared_error():
     ):
         with pytest.raises(TanhengError, match=match):
             pb.constant(DOMAIN, value, 0.1, unit, "CH4")
+    with pytest.raises(TanhengError, match="species that is not known"):
+        pb.constant(DOMAIN, 420.0, 0.1, "ppb", "co2")
+    with pytest.raises(TanhengError, match="uncertainty is none"):
+        pb.constant(DOMAIN, 420.0, np.inf, "ppm", "CO2")
 
 
 def series(n=200, seed=3):
@@ -119,8 +123,51 @@ def test_gaps_are_filled_by_the_gaussian_process_of_the_series():
     assert background.steps[0].dropped == (("gaps", 6),)
 
 
+def mean_u(component, rows):
+    """u of the mean of some rows, from the groups alone."""
+    part, total = component.take(rows), 0.0
+    for group in set(part.groups.tolist()):
+        sigma = part.sigma[part.groups == group]
+        total += sigma.sum() ** 2 if group else (sigma**2).sum()
+    return np.sqrt(total) / part.sigma.size
+
+
+@pytest.mark.parametrize("gap", [slice(60, 66), slice(60, 84)])
+def test_the_mean_over_a_gap_is_not_known_better_than_its_process_says(gap):
+    times, values, u = series()
+    lost = values.copy()
+    lost[gap] = np.nan
+    component = pb.tower(DOMAIN, times, lost, u, "ppm", "CO2").components[0]
+    have = np.isfinite(lost)
+    t, pairs = times[have], np.flatnonzero(np.diff(times[have]) == np.timedelta64(1, "h"))
+    s, tau = lost[have].std(ddof=1), -1 / np.log(np.corrcoef(lost[have][pairs], lost[have][pairs + 1])[0, 1])
+    rho = [np.exp(-np.abs(a[:, None] - b).astype(float) / tau)
+           for a, b in ((t, t), (times[gap], t), (times[gap], times[gap]))]  # fmt: skip
+    covariance = s**2 * (rho[2] - rho[1] @ np.linalg.solve(rho[0], rho[1].T))
+    true = np.sqrt(covariance.mean())
+    stated = mean_u(component, slice(gap.start - 48, gap.stop - 48))
+    assert true < stated < 1.5 * true
+    assert mean_u(component, slice(0, 12)) == pytest.approx(0.1 / np.sqrt(12))  # errors of their own
+
+
+def test_an_interval_that_touches_two_gaps_joins_them():
+    times, values, u = series()
+    lost = values.copy()
+    lost[[49, 51, 52, 53, 54, 70]] = np.nan
+    three = Domain.of_heights(GRID, HOURS[::3], LEVELS, 1e5)
+    groups = pb.tower(three, times, lost, u, "ppm", "CO2").components[0].groups.tolist()
+    first, second, third = (f"gap of 2014-02-03T{h}" for h in ("01", "03", "22"))
+    assert groups[:3] == [first, second, second] and groups[7] == third and set(groups[3:7]) == {""}
+    lost[50] = lost[51] = values[51]
+    wide = Domain.of_heights(GRID, np.append(HOURS[0], HOURS[5::3]), LEVELS, 1e5)  # 00–05, 05–08, …
+    groups = pb.tower(wide, times, lost, u, "ppm", "CO2").components[0].groups.tolist()
+    assert groups[:2] == [first, first]
+
+
 def test_long_gaps_and_ends_are_refused():
     times, values, u = series()
+    with pytest.raises(TanhengError, match="with their uncertainties"):
+        pb.tower(DOMAIN, times, values, np.full(200, np.inf), "ppm", "CO2")
     lost = values.copy()
     lost[60:90] = np.nan
     with pytest.raises(TanhengError, match="too long a gap"):
