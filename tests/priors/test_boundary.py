@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from priors import boundary as pb
-from priors.boundary_fields import Field, from_curtains, from_field
+from priors.boundary_fields import Curtains, Field, from_curtains, from_field
 from priors.domain import Domain, overlap, relayer, standard_ratio
 from priors.readers.cams_inversion import read_cams_concentration
 from priors.readers.carbontracker import read_carbontracker_molefractions
@@ -421,6 +421,60 @@ def test_fuzz_carbontracker(tmp_path, count):
     assert tally["refused"] > count // 3, tally
 
 
-def test_a_domain_upside_down_is_refused():
-    with pytest.raises(TanhengError, match="do not fit"):
-        Domain(GRID, HOURS, np.array([1e4, 1e5])[:, None, None] * np.ones((2, 2, 3)))
+def curtains_of(species="CH4", value=1.9, heights=(0.0, 250.0, 500.0), west=10.0):
+    lon, lat, times = west + np.arange(4.0), np.arange(50.0, 53), HOURS[[0, -1]].astype("datetime64[s]")
+    nh = len(heights) - 1
+    sides = {s: np.full((1, nh, n), value) for s, n in (("west", 3), ("east", 3), ("south", 4), ("north", 4))}
+    return Curtains(species, sides, lon, lat, np.array(heights), times)
+
+
+def test_air_beyond_the_layers_of_the_source_is_stated_and_more_than_half_refused():
+    low = Domain.of_heights(GRID, HOURS, np.array([0.0, 500.0, 900.0]), 1e5)
+    # 1000, 942.1 and 897.4 hPa × 1e5/101325: 500 to 900 m is 45.5 % of the air
+    p = 1e5 * (1 - 6.5e-3 * np.array([500.0, 900.0]) / 288.15) ** 5.25588
+    share = 100 * (p[0] - p[1]) / (1e5 - p[1])
+    assert f"up to {share:.2g} % of a column's air" in from_curtains(low, curtains_of()).steps[0].what
+    assert "up to 0 % of" in from_field(low, model(nt=16)).steps[0].what
+    with pytest.raises(TanhengError, match="too little of the air") as error:
+        from_curtains(DOMAIN, curtains_of())
+    assert "lower top" in error.value.remedy
+    f = model(nt=16)
+    with pytest.raises(TanhengError, match="too little of the air"):
+        from_field(DOMAIN, dataclasses.replace(f, values=f.values[:, :1], pressure=f.pressure[:, :2]))
+    above = dataclasses.replace(low, pressure=1.05 * low.pressure)  # and below a higher ground
+    assert f"up to {100 * 0.05 / (1.05 * (1 - p[1] / 1e5)):.2g} %" in from_field(above, f).steps[0].what
+
+
+def test_curtains_are_found_in_another_turn_of_longitude():
+    low = Domain.of_heights(GRID, HOURS, np.array([0.0, 400.0]), 1e5)
+    background = from_curtains(low, curtains_of(west=370.0))
+    np.testing.assert_allclose(background.boundary.north, 1.9, rtol=1e-12)
+
+
+LAYERS = np.array([1e5, 8e4, 5e4, 0.0])[:, None, None] * np.ones((1, 4, 11, 10))
+
+
+@pytest.mark.parametrize(("what", "match"), [
+    (lambda: Domain(GRID, HOURS, np.array([1e4, 1e5])[:, None, None] * np.ones((2, 2, 3))), "do not fit"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS, 1000.0), "not the pressure of air"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS / 1e3, 1e5), "heights of the domain"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS + 10, 1e5), "heights of the domain"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS, np.full(5, 1e5)), "of other cells"),
+    (lambda: dataclasses.replace(model(), pressure=LAYERS / 100), "layers in order, ground at"),
+    (lambda: dataclasses.replace(model(), pressure=LAYERS[:, ::-1]), "layers not in order"),
+    (lambda: dataclasses.replace(model(), pressure=LAYERS[:, :3]), "one edge more"),
+    (lambda: dataclasses.replace(model(), pressure=np.where(LAYERS == 8e4, np.nan, LAYERS)), "layers not in order"),
+    (lambda: dataclasses.replace(model(), lat=model().lat[::-1]), "increasing"),
+    (lambda: dataclasses.replace(model(), lon=np.sort(np.r_[model().lon[:-1], 99.0])), "even steps"),
+    (lambda: dataclasses.replace(model(), species="co2"), "not known"),
+    (lambda: dataclasses.replace(model(), values=1e3 * model().values), "no mole fractions of CO2"),
+    (lambda: curtains_of("ch4", 1900.0), "do not fit each other"),
+    (lambda: curtains_of(heights=(0.0, 0.25, 0.5)), "heights of the curtains"),
+    (lambda: dataclasses.replace(curtains_of(), lat=np.arange(50.0, 54)), "do not fit each other"),
+    (lambda: from_curtains(Domain.of_heights(GRID, HOURS, np.array([0.0, 400.0]), 1e5), curtains_of(), u=np.inf),
+     "uncertainty is none"),
+])  # fmt: skip
+def test_boundaries_that_cannot_be_are_refused(what, match):
+    with pytest.raises(TanhengError, match=match) as error:
+        what()
+    assert error.value.remedy
