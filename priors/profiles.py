@@ -201,7 +201,7 @@ def hourly(
             "sectors and profiles do not fit", got=f"only on one side: {', '.join(wrong)}",
             expected=f"weights for each of {', '.join(inventory.sectors)}", remedy="give () for a constant rate",
         )  # fmt: skip
-    _same_cells(inventory, weights, clock)
+    _fit(inventory, weights, clock)
     start, end = _window(inventory, during)
     hours = np.arange(start, end, HOUR)
     rate = np.empty((len(inventory.sectors), len(hours), *inventory.grid.shape))
@@ -223,7 +223,11 @@ def hourly(
     )  # fmt: skip
 
 
-def _same_cells(inventory: Inventory, weights: Mapping[str, Sequence[Weight]], clock: Clock) -> None:
+def _fit(inventory: Inventory, weights: Mapping[str, Sequence[Weight]], clock: Clock) -> None:
+    single = [s for s, ws in weights.items() if not isinstance(ws, Sequence)]
+    if single:
+        raise TanhengError("the weights of a sector are no list", got=", ".join(single), expected="one or more weights",
+                           remedy="write one as [profile]")  # fmt: skip
     shapes = {"time zones": clock.cells.shape}
     shapes |= {
         f"weights of {s}": w.weights.shape[1:] for s, ws in weights.items() for w in ws if isinstance(w, Gridded)

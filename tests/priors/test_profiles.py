@@ -192,6 +192,7 @@ def cold(n, first):
     (lambda: hourly(annual(), {"road": ()}, Clock((0.0,)), ("2018-01-01", None)), "hours do not fit"),
     (lambda: hourly(annual(), {"road": ()}, Clock((0.0,), np.zeros((3, 3), int))), "other cells"),
     (lambda: hourly(annual(), {"road": [Gridded("hour", np.ones((24, 2, 3)))]}, Clock((0.0,))), "other cells"),
+    (lambda: hourly(annual(), {"road": Profile.of(day=PEAK)}, Clock((0.0,))), "are no list"),
     (lambda: cold(30, "2018-01-01T12"), "a whole day"),
     (lambda: cold(48, "Christmas"), "no time"),
     (lambda: cold(48, None), "no time"),
