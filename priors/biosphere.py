@@ -55,6 +55,9 @@ class Drivers(eqx.Module):
         Raises:
             TanhengError: names the field.
         """
+        if np.ndim(self.temperature) != 3:
+            raise TanhengError("temperature of the vegetation cannot be used", got=np.shape(self.temperature),
+                               expected="(nt, ny, nx)", remedy="give one field per interval")  # fmt: skip
         nt, ny, nx = self.temperature.shape
         space, times = (classes, ny, nx), (nt, classes, ny, nx)
         # Shares of a cell add up to one at most; a rounded land cover may miss it by its last digit.
@@ -113,7 +116,7 @@ class GreenRespiration(eqx.Module):
 
 
 class Parameters(eqx.Module):
-    """Everything that was fitted."""
+    """Everything that was fitted; checked where it meets its classes, so that it can be traced."""
 
     light: Light
     respiration: LinearRespiration | GreenRespiration
@@ -123,6 +126,21 @@ class Parameters(eqx.Module):
         """Names of the parameters, in the order of the leaves of the tree."""
         return (*Light.__annotations__, *type(self.respiration).__annotations__)
 
+    def check(self, classes: int) -> None:
+        """Refuse parameters that are not those of so many classes, or cannot be.
+
+        Raises:
+            TanhengError: names the parameter.
+        """
+        for name, leaf in zip(self.names, jax.tree.leaves(self), strict=True):
+            values, above = np.asarray(leaf), 0.0 if name in Light.__annotations__ else -np.inf
+            if values.shape != (classes,) or not (np.isfinite(values) & (values > above)).all():
+                raise TanhengError(
+                    f"{name} of the vegetation cannot be used", got=f"{values.ravel()[:3]} of shape {values.shape}",
+                    expected=f"shape ({classes},), finite" + (", above zero" if above == 0 else ""),
+                    remedy="give one for each class; the minus sign of uptake is in the model",
+                )  # fmt: skip
+
 
 def _per_class(values) -> Array:
     """(k,) to (k, 1, 1)."""
@@ -130,10 +148,13 @@ def _per_class(values) -> Array:
 
 
 def water_scale(classes: Vegetation, drivers: Drivers) -> Float[Array, "nt k ny nx"]:
-    """W_scale: (1 + LSWI)/(1 + LSWI_max), in dry classes (LSWI − LSWI_min)/(LSWI_max − LSWI_min), not below 0."""
+    """W_scale: (1 + LSWI)/(1 + LSWI_max), in dry classes (LSWI − LSWI_min)/(LSWI_max − LSWI_min), within 0…1.
+
+    An index above its own highest is noise or snow, and would multiply uptake by anything.
+    """
     low, high = drivers.lswi_range
     dry = (drivers.lswi - low) / (high - low)
-    return jnp.maximum(jnp.where(_per_class(classes.dry) > 0, dry, (1.0 + drivers.lswi) / (1.0 + high)), 0.0)
+    return jnp.clip(jnp.where(_per_class(classes.dry) > 0, dry, (1.0 + drivers.lswi) / (1.0 + high)), 0.0, 1.0)
 
 
 def _temperature_scale(classes: Vegetation, celsius: Array) -> Array:
@@ -205,9 +226,10 @@ def inventory(
         sources: tables and files that it was made from.
 
     Raises:
-        TanhengError: drivers that do not fit or cannot be.
+        TanhengError: drivers or parameters that do not fit or cannot be.
     """
     drivers.check(len(classes.names))
+    parameters.check(len(classes.names))
     kilograms = molar_mass("CO2") / MICROMOLES * grid.areas
     parts = (uptake(parameters.light, classes, drivers), respiration(parameters.respiration, classes, drivers))
     rates = [np.moveaxis(np.asarray(p * drivers.fraction), 1, 0) * kilograms for p in parts]
@@ -231,9 +253,10 @@ def block(
         covariance: of x.
 
     Raises:
-        TanhengError: drivers that do not fit or cannot be.
+        TanhengError: drivers or parameters that do not fit or cannot be.
     """
     drivers.check(len(classes.names))
+    parameters.check(len(classes.names))
     leaves, structure = jax.tree.flatten(parameters)
     count, k = len(leaves), len(classes.names)
 

@@ -17,7 +17,7 @@ PPM = {
     "ppb": 1e-3, "nmol mol-1": 1e-3, "nanomol mol-1": 1e-3, "1e-9": 1e-3, "ppbv": 1e-3,
     "mol mol-1": 1e6, "mol/mol": 1e6, "1": 1e6,
 }  # fmt: skip
-PLAUSIBLE = {"CO2": (250.0, 2000.0), "CH4": (0.2, 50.0)}  # ppm, from the ground to the stratosphere
+PLAUSIBLE = {"CO2": (250.0, 2000.0), "CH4": (0.2, 50.0)}  # ppm, from the ground to the stratosphere; no other species
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Background:
 
     Args:
         boundary: ppm.
-        components: causes of error, (nt,) in ppm: of the whole inflow of an interval.
+        components: causes of error, (nt,) in ppm: of the whole inflow of an interval; a group shares one error.
         scale: calibration scale; "" where it is not known.
         sources: files that were read.
         steps: what was done since.
@@ -43,9 +43,12 @@ def plausible(values: np.ndarray, species: str, what: str) -> None:
     """Refuse mole fractions in ppm that are none of this gas: a wrong unit, most likely.
 
     Raises:
-        TanhengError: missing, or outside what air can hold.
+        TanhengError: a species whose range is not known, values that are missing or outside what air can hold.
     """
-    low, high = PLAUSIBLE.get(species, (0.0, 1e6))
+    if species not in PLAUSIBLE:
+        raise TanhengError(f"{what} is of a species that is not known", got=repr(species),
+                           expected=" or ".join(PLAUSIBLE), remedy="write it so")  # fmt: skip
+    low, high = PLAUSIBLE[species]
     bad = ~((values >= low) & (values <= high))
     if bad.any():
         got = values[bad & np.isfinite(values)]
@@ -76,16 +79,16 @@ def constant(domain: Domain, value: float, u: float, unit: str, species: str, sc
         value: mole fraction.
         u: standard uncertainty.
         unit: of both, "ppm", "ppb", …
-        species: "CO2", …
+        species: "CO2" or "CH4".
         scale: calibration scale.
 
     Raises:
-        TanhengError: an unknown unit, a value that is not air, an uncertainty below zero.
+        TanhengError: an unknown unit or species, a value that is not air, an uncertainty that is none.
     """
     factor, nt = to_ppm(unit), domain.shape[0]
     plausible(np.array([value * factor]), species, "a constant background")
-    if not u >= 0:
-        raise TanhengError("an uncertainty is below zero", got=u, expected="≥ 0", remedy="give u (k = 1)")
+    if not 0 <= u < np.inf:
+        raise TanhengError("an uncertainty is none", got=u, expected="≥ 0", remedy="give u (k = 1)")
     boundary = Boundary.uniform(jnp.full(nt, value * factor), domain.shape)
     component = Component.shared("background", np.full(nt, u * factor), "constant background")
     return Background(boundary, (component,), scale, steps=(Step(f"constant background, {value:g} {unit}", nt),))
@@ -104,13 +107,17 @@ def tower(
 
     (Rasmussen & Williams 2006, ISBN 978-0-262-18253-9, eq. 2.23–2.24, for the Markov case appendix B.2).
 
+    Errors of measured hours are independent. Those within a gap are correlated by the process, and are taken as one
+    shared error, a group per gap: u of a mean over a gap is then an upper bound.
+
     Args:
-        domain: sides and intervals; an interval gets the mean of the hours in it.
+        domain: sides and intervals; an interval gets the mean of its hours and, as a bound, that of their u. One that
+            touches several gaps joins them in one group.
         times: (n,) datetime64, starts of hours, increasing, UTC; hours that lack are gaps.
         values: (n,) mole fraction, NaN in gaps.
         u: (n,) standard uncertainty of each value.
         unit: of values and u.
-        species: "CO2", …
+        species: "CO2" or "CH4".
         scale: calibration scale.
         longest: longest gap in hours.
 
@@ -135,10 +142,11 @@ def tower(
             expected=f"at most {longest:g} h, within {t[0]}…{t[-1]}", remedy="add another site, or allow longer gaps",
         )  # fmt: skip
     filled, error, what = _bridge(t, x, sigma, hours, known)
-    values_, errors = (_means(hours, series, domain.times) for series in (filled, error))
-    boundary = Boundary.uniform(jnp.asarray(values_), domain.shape)
+    share = overlap(np.append(hours, hours[-1] + np.timedelta64(1, "h")), domain.times)
+    boundary = Boundary.uniform(jnp.asarray(share @ filled), domain.shape)
+    component = Component.shared("background", share @ error, _groups(hours, known, share > 0))
     step = Step(f"upwind tower, gaps filled: {what}", int(known.sum()), (("gaps", int((~known).sum())),))
-    return Background(boundary, (Component.independent("background", errors),), scale, steps=(step,))
+    return Background(boundary, (component,), scale, steps=(step,))
 
 
 def _series(times, values, sigma) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,9 +161,10 @@ def _series(times, values, sigma) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                            expected="times increasing by hours at least, with a value and u each",
                            remedy="average to hours first")  # fmt: skip
     good = np.isfinite(values)
-    if good.sum() < 24 or not (sigma[good] >= 0).all():
+    stated = (sigma[good] >= 0) & np.isfinite(sigma[good])
+    if good.sum() < 24 or not stated.all():
         raise TanhengError("a tower needs a day of values with their uncertainties", got=f"{good.sum()} values, "
-                           f"{np.count_nonzero(~(sigma[good] >= 0))} without u", expected="24 or more",
+                           f"{np.count_nonzero(~stated)} without u", expected="24 or more",
                            remedy="read more, and give each value its u")  # fmt: skip
     return t[good], values[good], sigma[good]
 
@@ -178,5 +187,15 @@ def _bridge(t, x, sigma, hours, known) -> tuple[np.ndarray, np.ndarray, str]:
     return filled, error, f"s = {s:.3g} ppm, τ = {tau:.3g} h of the series"
 
 
-def _means(hours: np.ndarray, series: np.ndarray, times: np.ndarray) -> np.ndarray:
-    return overlap(np.append(hours, hours[-1] + np.timedelta64(1, "h")), times) @ series
+def _groups(hours: np.ndarray, known: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """(nt,) gap whose error an interval shares, "" where it touches none; within (nt, hours)."""
+    gap = np.where(known, 0, np.cumsum(~known & np.append(True, known[:-1])))  # 1, 2, … in the order of time
+    begin = np.array([str(hours[gap == g][0]) for g in range(1, gap.max() + 1)])
+    joined, groups = np.arange(gap.max() + 1), np.full(len(within), "", dtype="<U32")
+    touched = [np.unique(gap[row & ~known]) for row in within]
+    for gaps in touched:
+        joined[gaps[1:]] = joined[gaps[:1]]
+    for i, gaps in enumerate(touched):
+        if gaps.size:
+            groups[i] = f"gap of {begin[joined[gaps[0]] - 1]}"
+    return groups

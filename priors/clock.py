@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import functools
+import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
 
@@ -65,11 +66,12 @@ class Clock:
     Args:
         zones: IANA names, or local minus universal time in hours (multiples of a quarter, without summer time).
         index: (ny, nx) zone of each cell; None for one zone everywhere.
-        holidays: local dates "2018-12-25" for all zones, or by zone.
+        holidays: local dates "2018-12-25" for all zones, or by zone, those without one having none.
         holiday_as: weekday whose weights holidays have.
 
     Raises:
-        TanhengError: an unknown zone or weekday, a date that is none, an index outside the zones.
+        TanhengError: an unknown zone or weekday, holidays of another zone, a date that is none, an index outside the
+            zones.
     """
 
     zones: tuple[Zone, ...]
@@ -78,15 +80,19 @@ class Clock:
     holiday_as: str = "sunday"
 
     def __post_init__(self):
+        if isinstance(self.zones, str) or not np.iterable(self.zones):
+            raise TanhengError("the time zones are no list", got=repr(self.zones), expected="one or more zones",
+                               remedy='write one as ("Europe/Berlin",)')  # fmt: skip
         for zone in self.zones:
+            number = isinstance(zone, int | float | np.number)
             if isinstance(zone, str):
                 zone_of(zone)
-            elif not (-12 <= zone <= 14 and float(zone * QUARTERS).is_integer()):
+            elif not number or not (-12 <= zone <= 14 and float(zone * QUARTERS).is_integer()):
                 raise TanhengError("an offset of local time is out of range", got=zone, expected="-12…14 h in quarters",
-                                   remedy="give local minus universal time in hours")  # fmt: skip
+                                   remedy="give local minus universal time in hours, or a zone's name")  # fmt: skip
         index = np.zeros((1, 1), int) if self.index is None else np.asarray(self.index)
-        whole = index.ndim == 2 and index.dtype.kind in "iu" and index.min() >= 0 and index.max() < len(self.zones)
-        if not whole or (self.index is None and len(self.zones) != 1):
+        whole = index.ndim == 2 and index.dtype.kind in "iu" and np.isin(index, np.arange(len(self.zones))).all()
+        if not whole or not index.size or (self.index is None and len(self.zones) != 1):
             raise TanhengError(
                 "the time zones of the cells do not fit", got=f"{len(self.zones)} zones, index {index.shape}",
                 expected=f"one zone, or (ny, nx) integers 0…{len(self.zones) - 1}",
@@ -95,15 +101,23 @@ class Clock:
         if self.holiday_as not in WEEKDAYS:
             raise TanhengError("unknown weekday", got=self.holiday_as, expected=", ".join(WEEKDAYS),
                                remedy="name the day whose weights holidays have")  # fmt: skip
+        strange = set(self.holidays) - set(self.zones) if isinstance(self.holidays, Mapping) else set()
+        if strange:
+            raise TanhengError("holidays are of a zone that is none of the clock's", got=", ".join(map(str, strange)),
+                               expected=", ".join(map(str, self.zones)), remedy="write the zone as there")  # fmt: skip
         for zone in self.zones:
             self._dates(zone)
 
     def _dates(self, zone: Zone) -> np.ndarray:
         dates = self.holidays.get(zone, ()) if isinstance(self.holidays, Mapping) else self.holidays
         try:
-            return np.array([np.datetime64(d, "D") for d in dates], dtype="datetime64[D]")
+            # NumPy would read 2018 as a day of 1975, and 2018-12 as the first of December.
+            wrong = [d for d in dates if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(d))]
+            if wrong:
+                raise ValueError(", ".join(map(repr, wrong)))
+            return np.array([np.datetime64(str(d), "D") for d in dates], dtype="datetime64[D]")
         except (ValueError, TypeError) as error:
-            raise TanhengError("a holiday is not a date", got=str(error), expected="year-month-day",
+            raise TanhengError("a holiday is not a date", got=str(error), expected="a list of year-month-day",
                                remedy="write it as 2018-12-25") from error  # fmt: skip
 
     @property

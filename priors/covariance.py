@@ -15,7 +15,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from inversion.basis import OUTSIDE, Basis
 from inversion.covariance import (
     AbstractCovariance,
     AbstractKernel,
@@ -28,50 +27,20 @@ from inversion.covariance import (
 )
 from inversion.distance import separations
 from inversion.steps import Steps
-from priors.inventory import KILOGRAMS_PER_MEGATONNE, Inventory
+from priors.element_totals import Total, elements, totals
+from priors.inventory import KILOGRAMS_PER_MEGATONNE
 from priors.low_rank import LowRankUpdate, with_spread, with_totals
 from transport.constants import SECONDS_PER_YEAR
 from transport.errors import TanhengError
 from transport.grid import Grid
 
+__all__ = [
+    "Errors", "Total", "before", "conditioned", "describe", "elements", "prior", "scaled_to", "spread", "totals",
+    "uncertainty", "with_alternatives",
+]  # fmt: skip
+
 # Two totals that share less than this of their mass are those of different elements.
 SHARED = 1e-12
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Total:
-    """A sum over elements, and what is published about its uncertainty.
-
-    Args:
-        name: of the region or sector.
-        weights: (n,) mass rate of each element at x = 1, kg s-1.
-        relative: published standard uncertainty (k = 1) as a share of the total; None where there is none.
-    """
-
-    name: str
-    weights: np.ndarray
-    relative: float | None = None
-
-    @property
-    def value(self) -> float:
-        """Of the prior, kg s-1."""
-        return float(np.sum(self.weights))
-
-    @property
-    def u(self) -> float:
-        """Published standard uncertainty, kg s-1.
-
-        Raises:
-            TanhengError: none is given, or none can be of a total of zero.
-        """
-        if self.relative is None or not 0 < self.relative < 10 or self.value == 0:
-            raise TanhengError(
-                f"the uncertainty of the total of {self.name} is not known",
-                got=f"{self.relative} of {self.value:.4g} kg s-1",
-                expected="a share above zero (k = 1) of a total that is not zero",
-                remedy="halve a published expanded uncertainty of k = 2, and give it as a share",
-            )  # fmt: skip
-        return self.relative * abs(self.value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,66 +56,6 @@ class Errors:
     relative: float | np.ndarray
     kernel: AbstractKernel | None = None
     days: float | None = None
-
-
-def elements(inventory: Inventory, basis: Basis, steps: Steps) -> np.ndarray:
-    """(sectors, steps, elements) mean mass rate of each element over all the time, kg s-1; their sum is a total.
-
-    Raises:
-        TanhengError: a basis or steps that are not those of the inventory.
-    """
-    if basis.shape != inventory.grid.shape or len(steps.index) != len(inventory.times) - 1:
-        raise TanhengError(
-            "basis or steps are not those of the inventory", got=f"{basis.shape} cells, {len(steps.index)} intervals",
-            expected=f"{inventory.grid.shape} cells, {len(inventory.times) - 1} intervals",
-            remedy="regrid and spread the inventory first",
-        )  # fmt: skip
-    share = inventory.seconds / inventory.seconds.sum()
-    rate = np.zeros((len(inventory.sectors), steps.size, inventory.grid.shape[0] * inventory.grid.shape[1]))
-    flat = inventory.rate.reshape(*inventory.rate.shape[:2], -1) * share[:, None]
-    for s in range(len(inventory.sectors)):
-        np.add.at(rate[s], steps.index, flat[s])
-    if basis.weights is not None:
-        return rate @ np.asarray(basis.weights)
-    index = np.asarray(basis.index).ravel()
-    inside = index != OUTSIDE
-    out = np.zeros((*rate.shape[:2], basis.size))
-    np.add.at(out.reshape(-1, basis.size).T, index[inside], rate[..., inside].reshape(-1, np.count_nonzero(inside)).T)
-    return out
-
-
-def totals(
-    inventory: Inventory, basis: Basis, steps: Steps, regions: Mapping[str, np.ndarray],
-    published: Mapping[str, float] | None = None,
-) -> list[Total]:  # fmt: skip
-    """The totals of regions, all sectors together, and of each sector.
-
-    Args:
-        inventory: prior, on the cells of the basis and the intervals of the steps.
-        basis: cells to elements.
-        steps: intervals to time steps.
-        regions: name to (ny, nx) share of each cell.
-        published: relative standard uncertainty (k = 1) by the name of a region or sector.
-
-    Raises:
-        TanhengError: an uncertainty for a name that is none; parts that do not fit.
-    """
-    published = dict(published or {})
-    parts = {}
-    for name, inside in regions.items():
-        share = np.asarray(inside, dtype=float)
-        cut = dataclasses.replace(inventory, rate=inventory.rate * share)
-        parts[name] = elements(cut, basis, steps).ravel()
-    whole = elements(inventory, basis, steps)
-    for s, sector in enumerate(inventory.sectors):
-        parts[sector] = np.where(np.arange(len(whole))[:, None, None] == s, whole, 0.0).ravel()
-    unknown = sorted(set(published) - set(parts))
-    if unknown or set(regions) & set(inventory.sectors):
-        raise TanhengError(
-            "names of totals do not fit", got=", ".join(unknown) or "a region and a sector of one name",
-            expected=", ".join(parts), remedy="name regions and sectors differently, and only those that exist",
-        )  # fmt: skip
-    return [Total(name, weights, published.get(name)) for name, weights in parts.items()]
 
 
 def prior(
@@ -174,14 +83,46 @@ def prior(
         space = Diagonal(np.ones(k)) if e.kernel is None else correlation(e.kernel, separations(e.kernel, where))
         time = (Diagonal(np.ones(steps.size)) if e.days is None or steps.size == 1
                 else OrnsteinUhlenbeck(steps.hours / 24.0, e.days))  # fmt: skip
-        sigma = np.broadcast_to(np.asarray(e.relative, dtype=float), (k,))
-        blocks.append(Scaled(np.tile(sigma, steps.size), Kronecker((time, space))))
+        sigma = np.asarray(e.relative, dtype=float)
+        if sigma.shape not in ((), (k,)):
+            raise TanhengError(f"the errors of {sector} are not those of the elements", got=sigma.shape,
+                               expected=f"one number or ({k},)", remedy="give one per element, row by row")  # fmt: skip
+        blocks.append(Scaled(np.tile(np.broadcast_to(sigma, (k,)), steps.size), Kronecker((time, space))))
     return BlockDiagonal(tuple(blocks))
 
 
 def uncertainty(covariance: AbstractCovariance, weights: np.ndarray) -> np.ndarray:
-    """√(wᵀ B w) of (n,) or of each of (n, k), from the root, so that it is never imaginary."""
+    """√(wᵀ B w) of (n,) or of each of (n, k), from the root, so that it is never imaginary.
+
+    Raises:
+        TanhengError: weights of other elements.
+    """
+    if np.shape(weights)[:1] != (covariance.size,):
+        raise _other_elements(np.shape(weights), covariance)
     return np.sqrt(np.sum(np.asarray(covariance.sqrt_transposed_mv(jnp.asarray(weights))) ** 2, axis=0))
+
+
+def _columns(covariance: AbstractCovariance, listed: Sequence[Total]) -> np.ndarray:
+    """(n, k) weights of totals."""
+    shapes = {np.shape(t.weights) for t in listed}
+    if shapes != {(covariance.size,)}:
+        raise _other_elements(", ".join(map(str, shapes)) or "no total", covariance)
+    return np.stack([t.weights for t in listed], axis=1)
+
+
+def _other_elements(got, covariance: AbstractCovariance) -> TanhengError:
+    return TanhengError("totals are not of the elements of B", got=got, expected=f"one or more of ({covariance.size},)",
+                        remedy="take totals of the same inventory, basis and steps as B")  # fmt: skip
+
+
+def before(covariance: AbstractCovariance, listed: Sequence[Total]) -> list[Total]:
+    """The same totals with the u that B implies for them, for a table that shows it beside what they are fixed to.
+
+    Raises:
+        TanhengError: totals of other elements, or none.
+    """
+    sigma = uncertainty(covariance, _columns(covariance, listed)).tolist()
+    return [dataclasses.replace(t, before=u) for t, u in zip(listed, sigma, strict=True)]
 
 
 def scaled_to(covariance: AbstractCovariance, fixed: Sequence[Total]) -> Scaled:
@@ -191,10 +132,12 @@ def scaled_to(covariance: AbstractCovariance, fixed: Sequence[Total]) -> Scaled:
     within a region are kept. Totals must not share elements; for those that do, `conditioned`.
 
     Raises:
-        TanhengError: totals that share elements, that vary with nothing, or have no published uncertainty.
+        TanhengError: totals that share elements, that vary with nothing, are of other elements, or have no published
+            uncertainty.
     """
     factor, owner = np.ones(covariance.size), np.full(covariance.size, -1)
     for i, total in enumerate(fixed):
+        implied = float(uncertainty(covariance, total.weights))
         mine = np.abs(total.weights) > SHARED * np.abs(total.weights).max()
         if (owner[mine] >= 0).any():
             other = fixed[int(owner[mine].max())].name
@@ -203,7 +146,6 @@ def scaled_to(covariance: AbstractCovariance, fixed: Sequence[Total]) -> Scaled:
                 got=f"{np.count_nonzero(owner[mine] >= 0)} elements",
                 expected="none in both", remedy="use conditioned, which fixes overlapping totals together",
             )  # fmt: skip
-        implied = float(uncertainty(covariance, total.weights))
         if not implied > 0:
             raise TanhengError(f"the total of {total.name} depends on no element", got="u = 0", expected="u > 0",
                                remedy="check the region and the prior there")  # fmt: skip
@@ -216,19 +158,26 @@ def conditioned(
 ) -> LowRankUpdate:
     """B with totals of published u, nothing else changed than follows from them.
 
-    C = B + B W S⁻¹ (U − S) S⁻¹ Wᵀ B,  S = Wᵀ B W, so that Wᵀ C W = U. Totals may overlap.
+    C = B + B W S⁻¹ (U − S) S⁻¹ Wᵀ B,  S = Wᵀ B W, so that Wᵀ C W = U. Totals may overlap. A published u above what B
+    implies makes the errors of the elements larger (`before` keeps what they gave).
 
     Args:
         covariance: B.
         fixed: totals with their uncertainties.
-        correlations: (k, k) between them; None for none. A nation and a region within it need one.
+        correlations: (k, k) between them; None takes their errors as independent, also where one contains the other: a
+            city within a nation, whose errors share those of the city, needs them stated.
 
     Raises:
-        TanhengError: totals that follow from each other, or have no published uncertainty.
+        TanhengError: totals that follow from each other, or have no published uncertainty; correlations that are none;
+            single precision.
     """
-    u = np.array([t.u for t in fixed])
-    target = np.outer(u, u) * (np.eye(len(u)) if correlations is None else np.asarray(correlations, dtype=float))
-    return with_totals(covariance, np.stack([t.weights for t in fixed], axis=1), target)
+    weights, u = _columns(covariance, fixed), np.array([t.u for t in fixed])
+    r = np.eye(u.size) if correlations is None else np.asarray(correlations, dtype=float)
+    if r.shape != (u.size, u.size) or not (np.abs(np.diagonal(r) - 1.0) <= 1e-12).all():
+        raise TanhengError("correlations of totals are none", got=f"shape {r.shape}, diagonal {np.diagonal(r)}"
+                           if r.ndim == 2 else f"shape {r.shape}", expected=f"({u.size}, {u.size}), 1 on the diagonal",
+                           remedy="give one row per total, in their order")  # fmt: skip
+    return with_totals(covariance, weights, np.outer(u, u) * r)
 
 
 def spread(alternatives: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -268,20 +217,25 @@ def describe(covariance: AbstractCovariance, listed: Sequence[Total], width: int
 
     Args:
         covariance: B of factors.
-        listed: regions and sectors.
+        listed: regions and sectors; those of `before` show also what B implied then.
         width: characters per line.
+
+    Raises:
+        TanhengError: totals of other elements, or none.
     """
     table = Table(title="What the prior says it knows", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("total", "Mt yr-1", "u", "U (k = 2)", "U, %", "published U, %"):
+    sigma = uncertainty(covariance, _columns(covariance, listed))
+    known = any(t.before is not None for t in listed)
+    for name in ("total", "Mt yr-1", "u", "U (k = 2)", "U, %", "published U, %", *(("U before, %",) if known else ())):
         table.add_column(name, justify="left" if name == "total" else "right")
     yearly = SECONDS_PER_YEAR / KILOGRAMS_PER_MEGATONNE
-    sigma = uncertainty(covariance, np.stack([t.weights for t in listed], axis=1))
     for total, u in zip(listed, sigma.tolist(), strict=True):
-        share = f"{200.0 * u / abs(total.value):.1f}" if total.value else "–"
-        published = "–" if total.relative is None else f"{200.0 * total.relative:.1f}"
-        table.add_row(
-            total.name, f"{total.value * yearly:.5g}", f"{u * yearly:.3g}", f"{2 * u * yearly:.3g}", share, published
+        share, earlier = (
+            f"{200.0 * x / abs(total.value):.1f}" if total.value and x is not None else "–" for x in (u, total.before)
         )
+        published = "–" if total.relative is None else f"{200.0 * total.relative:.1f}"
+        row = total.name, f"{total.value * yearly:.5g}", f"{u * yearly:.3g}", f"{2 * u * yearly:.3g}", share, published
+        table.add_row(*row, *((earlier,) if known else ()))
     out = io.StringIO()
     Console(file=out, width=width, color_system=None).print(table)
     return out.getvalue()

@@ -12,6 +12,8 @@ from transport.errors import TanhengError
 from transport.grid import Grid
 
 SIDES = ("west", "east", "south", "north")
+GROUND = (4e4, 1.1e5)  # Pa, on the highest plateau and at the Dead Sea
+TOP = (100.0, 80e3)  # m: no model is so shallow, in km none so deep; where the standard atmosphere ends here
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Domain:
         pressure: (nz+1, ny, nx) or (nt, nz+1, ny, nx) edges of the layers in Pa, from the ground upwards.
 
     Raises:
-        TanhengError: edges that do not fall, shapes that do not fit.
+        TanhengError: edges that do not fall, shapes that do not fit, a ground that has not the pressure of air.
     """
 
     grid: Grid
@@ -44,6 +46,11 @@ class Domain:
                 expected=f"(nz+1, {self.grid.shape[0]}, {self.grid.shape[1]}), or intervals before that, falling",
                 remedy="give the edges of the layers in Pa, from the ground upwards, and increasing times",
             )  # fmt: skip
+        if not ((p[:, 0] >= GROUND[0]) & (p[:, 0] <= GROUND[1])).all():
+            raise TanhengError(
+                "the ground of the domain has not the pressure of air", got=f"{p[:, 0].min():g}…{p[:, 0].max():g} Pa",
+                expected=f"{GROUND[0]:g}…{GROUND[1]:g} Pa", remedy="multiply hPa by 100, begin at the ground",
+            )  # fmt: skip
         object.__setattr__(self, "pressure", p)
 
     @classmethod
@@ -53,16 +60,36 @@ class Domain:
         Args:
             grid: cells.
             times: (nt+1,).
-            heights: (nz+1,) m above ground.
+            heights: (nz+1,) m above ground, from zero.
             ground: (ny, nx) surface pressure in Pa, or one.
+
+        Raises:
+            TanhengError: heights in km, a ground of other cells, layers that do not fit.
         """
-        ratio = standard_ratio(np.asarray(heights, dtype=float))
-        return cls(grid, times, ratio[:, None, None] * np.broadcast_to(np.asarray(ground, dtype=float), grid.shape))
+        ratio, ground = standard_ratio(above_ground(heights, "the domain")), np.asarray(ground, dtype=float)
+        if ground.shape not in ((), grid.shape):
+            raise TanhengError("the ground of the domain is of other cells", got=ground.shape, expected=grid.shape,
+                               remedy="regrid the surface pressure")  # fmt: skip
+        return cls(grid, times, ratio[:, None, None] * np.broadcast_to(ground, grid.shape))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(nt, nz, ny, nx)."""
         return len(self.times) - 1, self.pressure.shape[1] - 1, *self.grid.shape
+
+
+def above_ground(heights: np.ndarray, what: str) -> np.ndarray:
+    """Edges of layers, as they are.
+
+    Raises:
+        TanhengError: not increasing from zero, or to a top that is none in m.
+    """
+    h = np.asarray(heights, dtype=float)
+    if h.ndim != 1 or h.size < 2 or h[0] != 0 or not (np.diff(h) > 0).all() or not TOP[0] <= h[-1] <= TOP[1]:
+        raise TanhengError(f"the heights of {what} are none", got=f"{h.ravel()[:3]}… to {h.ravel()[-1:]}",
+                           expected=f"from 0 m upwards, to {TOP[0]:g}…{TOP[1]:g} m",
+                           remedy="give the edges of the layers in m above ground")  # fmt: skip
+    return h
 
 
 def standard_ratio(height: np.ndarray) -> np.ndarray:
@@ -105,6 +132,13 @@ def relayer(values: np.ndarray, edges: np.ndarray, wanted: np.ndarray) -> np.nda
     upper = np.maximum(e[..., None, 1:], wanted[..., 1:, None])
     both = np.maximum(np.minimum(e[..., None, :-1], wanted[..., :-1, None]) - upper, 0.0)
     return (both * values[..., None, :]).sum(axis=-1) / (wanted[..., :-1] - wanted[..., 1:])
+
+
+def extended(edges: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest share of the air of a wanted column that `relayer` takes from outside the layers, arguments as there."""
+    below = np.maximum(wanted[..., 0] - edges[..., 0], 0.0)
+    above = np.maximum(edges[..., -1] - wanted[..., -1], 0.0)
+    return float(((below + above) / (wanted[..., 0] - wanted[..., -1])).max())
 
 
 def shares(edges: np.ndarray, times: np.ndarray, what: str) -> np.ndarray:

@@ -1,12 +1,17 @@
 """A covariance changed in a few directions only: by what is known of totals, or by how alternative priors differ."""
 
 import jax.numpy as jnp
+import jax.scipy.linalg as jsl
 import numpy as np
 from jaxtyping import Array, Float
 
 from inversion.covariance import AbstractCovariance
 from inversion.covariance.low_rank import symmetric_sqrt
 from transport.errors import TanhengError
+
+# Smallest variance of a total, or of a combination of totals, relative to that of B: rounding is 2e-16 of B's own u, so
+# that a u of a ten-thousandth of it keeps 1e-10 of itself with room for the sums over many elements.
+LEAST = 1e-8
 
 
 class LowRankUpdate(AbstractCovariance):
@@ -68,33 +73,47 @@ def with_totals(inner: AbstractCovariance, weights: np.ndarray, target: np.ndarr
         target: (k, k) U, positive definite.
 
     Raises:
-        TanhengError: totals that depend on each other, or a U that is no covariance.
+        TanhengError: single precision, totals that depend on each other, a U that is no covariance or so far below S
+            that it would be lost in rounding.
     """
-    w, u = jnp.asarray(weights, dtype=float), jnp.asarray(target, dtype=float)
+    w, u = jnp.asarray(weights, dtype=float), np.asarray(target, dtype=float)
     a = inner.sqrt_transposed_mv(w)
-    s = a.T @ a
-    scale = np.sqrt(np.diagonal(np.asarray(s)))
-    share = np.asarray(s) / np.maximum(np.outer(scale, scale), np.finfo(float).tiny)
-    if not (scale > 0).all() or not np.linalg.eigvalsh(share)[0] > 1e-10:
+    if a.dtype != jnp.float64:
+        raise TanhengError("totals cannot be fixed in single precision", got=a.dtype, expected="float64",
+                           remedy='call jax.config.update("jax_enable_x64", True) first')  # fmt: skip
+    scale = np.sqrt(np.sum(np.asarray(a) ** 2, axis=0))
+    # Scaled to one, so that totals of very different size do not lose digits of each other.
+    a = a / np.where(scale > 0, scale, 1.0)
+    if not (scale > 0).all() or not np.linalg.eigvalsh(np.asarray(a.T @ a))[0] > 1e-10:
         raise TanhengError(
             "totals that are to be fixed depend on each other, or on nothing", got=f"u {scale}",
             expected="totals of which none follows from the others",
             remedy="leave out the one that is the sum of others",
         )  # fmt: skip
-    if (
-        u.shape != s.shape
-        or not np.allclose(u, u.T)
-        or not np.linalg.eigvalsh(np.asarray(u) / np.outer(scale, scale))[0] > 0
-    ):
-        raise TanhengError("the covariance of totals is none", got=u.shape, expected=f"{s.shape}, positive definite",
+    u = u / np.outer(scale, scale) if u.shape == (scale.size, scale.size) else u
+    if u.shape != (scale.size, scale.size) or not _positive(u):
+        raise TanhengError("the covariance of totals is none", got=u.shape,
+                           expected=f"{(scale.size, scale.size)}, positive definite",
                            remedy="give an uncertainty above zero for each total")  # fmt: skip
-    # Scaled to one, so that totals of very different size do not lose digits of each other.
-    d = jnp.asarray(scale)
-    values, vectors = jnp.linalg.eigh(s / jnp.outer(d, d))
-    back = (vectors / jnp.sqrt(values)) @ vectors.T / d  # (V Λ^−½ Vᵀ) D⁻¹: a @ back.T is orthonormal
-    middle = back @ u @ back.T
-    q = a @ back.T
-    return LowRankUpdate(inner, q, inner.sqrt_mv(q), w @ back.T, 0.5 * (middle + middle.T))
+    q, r = jnp.linalg.qr(a)
+    middle = jsl.solve_triangular(r.T, jsl.solve_triangular(r.T, u, lower=True).T, lower=True)  # R⁻ᵀ U R⁻¹
+    least = float(np.linalg.eigvalsh(np.asarray(middle))[0])
+    if not least >= LEAST:
+        raise TanhengError(
+            "totals are published far better than can be computed",
+            got=f"u {np.sqrt(max(least, 0.0)):.1e} of what B implies, of a total or a combination of them",
+            expected=f"{np.sqrt(LEAST):g} or more", remedy="check the units of the published u and how close "
+            "correlations are to one, or give the sectors smaller errors",
+        )  # fmt: skip
+    inverse = jsl.solve_triangular(r.T, (w / scale).T, lower=True).T  # W R⁻¹
+    return LowRankUpdate(inner, q, inner.sqrt_mv(q), inverse, 0.5 * (middle + middle.T))
+
+
+def _positive(matrix: np.ndarray) -> bool:
+    """Whether it is finite, symmetric and positive definite."""
+    size = np.abs(matrix).max()
+    return bool(np.isfinite(size) and np.abs(matrix - matrix.T).max() <= 1e-12 * size
+                and np.linalg.eigvalsh(matrix)[0] > 0)  # fmt: skip
 
 
 def with_spread(inner: AbstractCovariance, patterns: np.ndarray) -> LowRankUpdate:

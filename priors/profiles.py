@@ -140,9 +140,11 @@ class Gridded:
     source: Source | None = None
 
     def __post_init__(self):
-        count = {"month": 12, "weekday": 7, "hour": 24, "date": len(self.weights)}.get(self.unit)
+        number = np.shape(self.weights)[:1]
+        count = {"month": (12,), "weekday": (7,), "hour": (24,), "date": number}.get(self.unit)
         good = np.ndim(self.weights) == 3 and bool(np.isfinite(self.weights).all() and (self.weights >= 0).all())
-        if count != len(self.weights) or not good or (self.unit == "date") != (self.first is not None):
+        begins = isinstance(self.first, np.datetime64) if self.unit == "date" else self.first is None
+        if count != number or not good or not begins:
             raise TanhengError(
                 "gridded weights do not fit", got=f"{np.shape(self.weights)} for {self.unit}, first {self.first}",
                 expected="(12, 7, 24 or days; ny; nx) of month, weekday, hour or date, none negative; first for dates",
@@ -156,7 +158,7 @@ class Gridded:
         local = (Clock((0.0,)) if self.universal else clock).local(hours)
         unit = {"month": local.month, "weekday": local.day, "hour": local.hour}.get(self.unit)
         if unit is None:
-            unit = (local.date - self.first).astype(int)
+            unit = (local.date - self.first).astype("timedelta64[D]").astype(int)
             if unit.min() < 0 or unit.max() >= len(self.weights):
                 raise TanhengError(
                     "daily weights do not cover the period", got=f"{local.date.min()}…{local.date.max()}",
@@ -190,7 +192,8 @@ def hourly(
 
     Raises:
         TanhengError: a sector without weights or weights without sector, periods that do not start on full hours,
-            hours outside the inventory, weights that vanish all through a period where something is emitted.
+            hours outside the inventory, weights or time zones of other cells, weights that vanish all through a period
+            where something is emitted.
     """
     wrong = sorted(set(inventory.sectors) ^ set(weights))
     if wrong:
@@ -198,6 +201,7 @@ def hourly(
             "sectors and profiles do not fit", got=f"only on one side: {', '.join(wrong)}",
             expected=f"weights for each of {', '.join(inventory.sectors)}", remedy="give () for a constant rate",
         )  # fmt: skip
+    _fit(inventory, weights, clock)
     start, end = _window(inventory, during)
     hours = np.arange(start, end, HOUR)
     rate = np.empty((len(inventory.sectors), len(hours), *inventory.grid.shape))
@@ -219,9 +223,28 @@ def hourly(
     )  # fmt: skip
 
 
+def _fit(inventory: Inventory, weights: Mapping[str, Sequence[Weight]], clock: Clock) -> None:
+    single = [s for s, ws in weights.items() if not isinstance(ws, Sequence)]
+    if single:
+        raise TanhengError("the weights of a sector are no list", got=", ".join(single), expected="one or more weights",
+                           remedy="write one as [profile]")  # fmt: skip
+    shapes = {"time zones": clock.cells.shape}
+    shapes |= {
+        f"weights of {s}": w.weights.shape[1:] for s, ws in weights.items() for w in ws if isinstance(w, Gridded)
+    }
+    for what, shape in shapes.items():
+        if any(n not in (1, m) for n, m in zip(shape, inventory.grid.shape, strict=True)):
+            raise TanhengError(f"the {what} are of other cells than the inventory", got=shape,
+                               expected=inventory.grid.shape, remedy="give them on its grid")  # fmt: skip
+
+
 def _window(inventory: Inventory, during) -> tuple[np.datetime64, np.datetime64]:
     times = inventory.times
-    start, end = (times[0], times[-1]) if during is None else (np.datetime64(t, "s") for t in during)
+    try:
+        start, end = (times[0], times[-1]) if during is None else (np.datetime64(t, "s") for t in during)
+    except (ValueError, TypeError) as error:
+        raise TanhengError("the hours that are asked for are no times", got=repr(during), expected="a first and a last",
+                           remedy='write them as ("2018-07-01", "2018-07-08")') from error  # fmt: skip
     whole = ((np.append(times, [start, end]) - np.datetime64(0, "s")) % HOUR == np.timedelta64(0, "s")).all()
     if not whole or not times[0] <= start < end <= times[-1]:
         raise TanhengError(

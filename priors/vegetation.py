@@ -77,11 +77,18 @@ def read_parameters(path: str | Path, classes: Vegetation) -> "tuple[Parameters,
         path: of the table.
         classes: whose parameters are taken.
 
+    Returns:
+        Parameters, and the source that an inventory made with them names.
+
     Raises:
-        TanhengError: no such table, no reference, a class or parameter that is missing, strange or not a number.
+        TanhengError: no such table, no reference, a class or parameter that is missing, strange or not a number; names
+            in place of classes.
     """
     from priors.biosphere import GreenRespiration, Light, LinearRespiration, Parameters
 
+    if not isinstance(classes, Vegetation):
+        raise TanhengError("parameters are read for classes of vegetation", got=repr(classes), expected="a Vegetation",
+                           remedy='build it first, as Vegetation.of("grass", "crop")')  # fmt: skip
     data = _yaml(path)
     reference, rows = data.get("reference"), data.get("classes")
     if not isinstance(reference, str) or len(reference.strip()) < 8:
@@ -141,13 +148,18 @@ def indices(nir, red, blue, shortwave_infrared) -> tuple[np.ndarray, np.ndarray]
         EVI and LSWI.
 
     Raises:
-        TanhengError: hardly any value is a reflectance: scaled integers, most likely.
+        TanhengError: bands of unlike shapes; hardly any value is a reflectance: scaled integers, most likely.
     """
-    bands = np.stack([np.asarray(b, dtype=float) for b in (nir, red, blue, shortwave_infrared)])
-    good = ((bands >= 0) & (bands <= 1.0)).all(axis=0)
+    given = [np.asarray(b, dtype=float) for b in (nir, red, blue, shortwave_infrared)]
+    shapes = {b.shape for b in given}
+    if len(shapes) > 1:
+        raise TanhengError("reflectances of bands do not fit", got=", ".join(map(str, shapes)), expected="one shape",
+                           remedy="bring all bands onto the same pixels")  # fmt: skip
+    bands = np.stack(given)
+    good, known = ((bands >= 0) & (bands <= 1.0)).all(axis=0), bands[np.isfinite(bands)]
     if not good.any() or (np.isfinite(bands).all(axis=0).sum() > 2 * good.sum()):
-        raise TanhengError("these are no reflectances", got=f"{np.nanmin(bands):.4g}…{np.nanmax(bands):.4g}",
-                           expected="0…1", remedy="multiply with the scale, 0.0001 for MODIS")  # fmt: skip
+        raise TanhengError("these are no reflectances", got=f"{known.min():.4g}…{known.max():.4g}" if known.size else
+                           "none", expected="0…1", remedy="multiply with the scale, 0.0001 for MODIS")  # fmt: skip
     nir, red, blue, swir = np.where(good, bands, np.nan)
     denominator, total = nir + 6.0 * red - 7.5 * blue + 1.0, nir + swir
     evi = 2.5 * (nir - red) / np.where(denominator > 0, denominator, np.nan)
@@ -169,15 +181,16 @@ def fill(values: np.ndarray, when: np.ndarray, times: np.ndarray, longest: float
         (m, …).
 
     Raises:
-        TanhengError: times that do not increase, or a gap that is longer.
+        TanhengError: times that do not increase or are none, or a gap that is longer.
     """
     day = np.timedelta64(86_400_000, "ms")
     have = (np.asarray(when).astype("datetime64[ms]") - np.datetime64(0, "ms")) / day
     want = (np.asarray(times).astype("datetime64[ms]") - np.datetime64(0, "ms")) / day
-    flat = np.asarray(values, dtype=float).reshape(len(have), -1)
-    if have.size == 0 or not (np.diff(have) > 0).all():
-        raise TanhengError("times of vegetation indices must increase", got=when[:3], expected="increasing times",
+    if have.size == 0 or not (np.diff(have) > 0).all() or want.size == 0 or len(values) != have.size:
+        raise TanhengError("times of vegetation indices must increase", got=f"{have.size} times of {len(values)} "
+                           f"images, {want.size} wanted", expected="one or more of each, increasing",
                            remedy="sort them, one image per time")  # fmt: skip
+    flat = np.asarray(values, dtype=float).reshape(len(have), -1)
     out = np.empty((len(want), flat.shape[1]))
     patterns, which = np.unique(np.isfinite(flat), axis=1, return_inverse=True)
     for i, good in enumerate(patterns.T):

@@ -7,11 +7,8 @@ import numpy as np
 
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.record import Source
-from priors.boundary import plausible
 from priors.boundary_fields import Field
 from transport.errors import TanhengError
-
-GROUND = (4e4, 1.1e5)  # Pa, on the highest plateau and at the Dead Sea
 
 
 def wrong(nc: NetCDF, got: str, expected: str) -> TanhengError:
@@ -39,7 +36,7 @@ def field(
     nc: NetCDF, species: str, values: np.ndarray, pressure: np.ndarray, lonlat: tuple[str, str], edges: np.ndarray,
     source: Source,
 ) -> Field:  # fmt: skip
-    """A field with everything in increasing order, after its layers and values have been checked.
+    """A field with everything in increasing order; `Field` checks its layers and values.
 
     Args:
         nc: file, for its axes.
@@ -60,15 +57,6 @@ def field(
         values, pressure = values[..., ::-1], pressure[..., ::-1]
     if pressure[0, 0].mean() < pressure[0, -1].mean():
         values, pressure = values[:, ::-1], pressure[:, ::-1]
-    known = bool(((pressure >= 0) & (pressure <= GROUND[1])).all())  # before differences, which inf would spoil
-    ordered = known and bool((np.diff(pressure, axis=1) < 0).all())
-    ground = pressure[:, 0]
-    if not ordered or not ((ground >= GROUND[0]) & (ground <= GROUND[1])).all():
-        got = f"layers {'' if ordered else 'not '}in order, ground at {ground.ravel()[:1]} Pa"
-        raise wrong(nc, got, f"{GROUND[0]:g}…{GROUND[1]:g} Pa, falling upwards")
-    if values.shape[0] != len(edges) - 1 or pressure.shape[1] != values.shape[1] + 1:
-        raise wrong(nc, f"{values.shape} values, {pressure.shape} edges", "one edge more than layers, a value per time")
-    plausible(values, species, nc.name)
     return Field(species, values, pressure, lon, lat, edges, (source,))
 
 

@@ -60,6 +60,14 @@ def test_uptake_and_respiration_by_hand():
     assert net == pytest.approx(0.5 * (gee[0] + 2.5) + 0.3 * (gee[1] + 3.2) + 0.1 * (gee[2] + 4.3), rel=1e-12)
 
 
+def test_water_scale_is_never_above_one():
+    # Above its highest of 0.4: 1.9/1.4, and for grass, a dry class, 1.0/0.5
+    scale = biosphere.water_scale(CLASSES, drivers(lswi=0.9))
+    np.testing.assert_array_equal(scale, 1.0)
+    most = biosphere.uptake(parameters().light, CLASSES, drivers(lswi=0.4))[0, 2, 0, 0]  # evergreen: W alone has LSWI
+    assert biosphere.uptake(parameters().light, CLASSES, drivers(lswi=0.9))[0, 2, 0, 0] == most
+
+
 def test_leaves_of_crops_are_scaled_by_water_below_the_threshold():
     low = biosphere.uptake(parameters().light, CLASSES, drivers(evi=0.48))[0, 1, 0, 0]
     assert low == pytest.approx(-0.1 * 690 / 706 * 1.2 / 1.4 * 0.6 * 0.48 * 1000 / 2.25, rel=1e-12)
@@ -198,6 +206,33 @@ def test_drivers_that_cannot_be_are_refused(field):
     bad = eqx.tree_at(lambda d: getattr(d, field), drivers(), jnp.full_like(getattr(drivers(), field), wrong[field]))
     with pytest.raises(TanhengError, match="vegetation cannot be used"):
         biosphere.inventory(parameters(), CLASSES, bad, GRID, TIMES[:2])
+
+
+def flux_of(light=(0.2, 500.0), k=3, **changed):
+    p = Parameters(Light(*(jnp.full(k, v) for v in light)), parameters().respiration)
+    return lambda: biosphere.inventory(p, CLASSES, eqx.tree_at(lambda d: d.temperature, drivers(), **changed)
+                                       if changed else drivers(), GRID, TIMES[:2])  # fmt: skip
+
+
+WHEN = np.array(["2018-05-01", "2018-05-09"], "datetime64[D]")
+
+
+@pytest.mark.parametrize(("what", "match"), [
+    (flux_of((-0.2, 500.0)), "lam of the vegetation"), (flux_of((0.2, 0.0)), "par0 of the vegetation"),
+    (flux_of((0.2, np.nan)), "par0 of the vegetation"), (flux_of(k=1), "lam of the vegetation"),
+    (flux_of(k=4), "lam of the vegetation"), (flux_of(replace=jnp.full((1, 4), 290.0)), "temperature of the veg"),
+    (lambda: biosphere.block("v", Parameters(parameters().light, LinearRespiration(jnp.ones(3), jnp.full(3, jnp.inf))),
+                             CLASSES, drivers(), Diagonal(jnp.ones(12))), "beta of the vegetation"),
+    (lambda: fill(np.ones(2), WHEN, WHEN[:0]), "must increase"),
+    (lambda: fill(np.ones(3), WHEN, WHEN), "must increase"),
+    (lambda: indices(np.ones(3), np.ones(2), np.ones(3), np.ones(3)), "bands do not fit"),
+    (lambda: indices(*[np.full(3, np.nan)] * 4), "no reflectances"),
+    (lambda: read_parameters("any.yaml", ("grass",)), "classes of vegetation"),
+])  # fmt: skip
+def test_vegetation_that_cannot_be_is_refused(what, match):
+    with pytest.raises(TanhengError, match=match) as error:
+        what()
+    assert error.value.remedy
 
 
 # --- indices ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from priors import boundary as pb
-from priors.boundary_fields import Field, from_curtains, from_field
+from priors.boundary_fields import Curtains, Field, from_curtains, from_field
 from priors.domain import Domain, overlap, relayer, standard_ratio
 from priors.readers.cams_inversion import read_cams_concentration
 from priors.readers.carbontracker import read_carbontracker_molefractions
@@ -75,6 +75,10 @@ def test_a_constant_in_any_unit_with_one_shared_error():
     ):
         with pytest.raises(TanhengError, match=match):
             pb.constant(DOMAIN, value, 0.1, unit, "CH4")
+    with pytest.raises(TanhengError, match="species that is not known"):
+        pb.constant(DOMAIN, 420.0, 0.1, "ppb", "co2")
+    with pytest.raises(TanhengError, match="uncertainty is none"):
+        pb.constant(DOMAIN, 420.0, np.inf, "ppm", "CO2")
 
 
 def series(n=200, seed=3):
@@ -119,8 +123,51 @@ def test_gaps_are_filled_by_the_gaussian_process_of_the_series():
     assert background.steps[0].dropped == (("gaps", 6),)
 
 
+def mean_u(component, rows):
+    """u of the mean of some rows, from the groups alone."""
+    part, total = component.take(rows), 0.0
+    for group in set(part.groups.tolist()):
+        sigma = part.sigma[part.groups == group]
+        total += sigma.sum() ** 2 if group else (sigma**2).sum()
+    return np.sqrt(total) / part.sigma.size
+
+
+@pytest.mark.parametrize("gap", [slice(60, 66), slice(60, 84)])
+def test_the_mean_over_a_gap_is_not_known_better_than_its_process_says(gap):
+    times, values, u = series()
+    lost = values.copy()
+    lost[gap] = np.nan
+    component = pb.tower(DOMAIN, times, lost, u, "ppm", "CO2").components[0]
+    have = np.isfinite(lost)
+    t, pairs = times[have], np.flatnonzero(np.diff(times[have]) == np.timedelta64(1, "h"))
+    s, tau = lost[have].std(ddof=1), -1 / np.log(np.corrcoef(lost[have][pairs], lost[have][pairs + 1])[0, 1])
+    rho = [np.exp(-np.abs(a[:, None] - b).astype(float) / tau)
+           for a, b in ((t, t), (times[gap], t), (times[gap], times[gap]))]  # fmt: skip
+    covariance = s**2 * (rho[2] - rho[1] @ np.linalg.solve(rho[0], rho[1].T))
+    true = np.sqrt(covariance.mean())
+    stated = mean_u(component, slice(gap.start - 48, gap.stop - 48))
+    assert true < stated < 1.5 * true
+    assert mean_u(component, slice(0, 12)) == pytest.approx(0.1 / np.sqrt(12))  # errors of their own
+
+
+def test_an_interval_that_touches_two_gaps_joins_them():
+    times, values, u = series()
+    lost = values.copy()
+    lost[[49, 51, 52, 53, 54, 70]] = np.nan
+    three = Domain.of_heights(GRID, HOURS[::3], LEVELS, 1e5)
+    groups = pb.tower(three, times, lost, u, "ppm", "CO2").components[0].groups.tolist()
+    first, second, third = (f"gap of 2014-02-03T{h}" for h in ("01", "03", "22"))
+    assert groups[:3] == [first, second, second] and groups[7] == third and set(groups[3:7]) == {""}
+    lost[50] = lost[51] = values[51]
+    wide = Domain.of_heights(GRID, np.append(HOURS[0], HOURS[5::3]), LEVELS, 1e5)  # 00–05, 05–08, …
+    groups = pb.tower(wide, times, lost, u, "ppm", "CO2").components[0].groups.tolist()
+    assert groups[:2] == [first, first]
+
+
 def test_long_gaps_and_ends_are_refused():
     times, values, u = series()
+    with pytest.raises(TanhengError, match="with their uncertainties"):
+        pb.tower(DOMAIN, times, values, np.full(200, np.inf), "ppm", "CO2")
     lost = values.copy()
     lost[60:90] = np.nan
     with pytest.raises(TanhengError, match="too long a gap"):
@@ -374,6 +421,60 @@ def test_fuzz_carbontracker(tmp_path, count):
     assert tally["refused"] > count // 3, tally
 
 
-def test_a_domain_upside_down_is_refused():
-    with pytest.raises(TanhengError, match="do not fit"):
-        Domain(GRID, HOURS, np.array([1e4, 1e5])[:, None, None] * np.ones((2, 2, 3)))
+def curtains_of(species="CH4", value=1.9, heights=(0.0, 250.0, 500.0), west=10.0):
+    lon, lat, times = west + np.arange(4.0), np.arange(50.0, 53), HOURS[[0, -1]].astype("datetime64[s]")
+    nh = len(heights) - 1
+    sides = {s: np.full((1, nh, n), value) for s, n in (("west", 3), ("east", 3), ("south", 4), ("north", 4))}
+    return Curtains(species, sides, lon, lat, np.array(heights), times)
+
+
+def test_air_beyond_the_layers_of_the_source_is_stated_and_more_than_half_refused():
+    low = Domain.of_heights(GRID, HOURS, np.array([0.0, 500.0, 900.0]), 1e5)
+    # 1000, 942.1 and 897.4 hPa × 1e5/101325: 500 to 900 m is 45.5 % of the air
+    p = 1e5 * (1 - 6.5e-3 * np.array([500.0, 900.0]) / 288.15) ** 5.25588
+    share = 100 * (p[0] - p[1]) / (1e5 - p[1])
+    assert f"up to {share:.2g} % of a column's air" in from_curtains(low, curtains_of()).steps[0].what
+    assert "up to 0 % of" in from_field(low, model(nt=16)).steps[0].what
+    with pytest.raises(TanhengError, match="too little of the air") as error:
+        from_curtains(DOMAIN, curtains_of())
+    assert "lower top" in error.value.remedy
+    f = model(nt=16)
+    with pytest.raises(TanhengError, match="too little of the air"):
+        from_field(DOMAIN, dataclasses.replace(f, values=f.values[:, :1], pressure=f.pressure[:, :2]))
+    above = dataclasses.replace(low, pressure=1.05 * low.pressure)  # and below a higher ground
+    assert f"up to {100 * 0.05 / (1.05 * (1 - p[1] / 1e5)):.2g} %" in from_field(above, f).steps[0].what
+
+
+def test_curtains_are_found_in_another_turn_of_longitude():
+    low = Domain.of_heights(GRID, HOURS, np.array([0.0, 400.0]), 1e5)
+    background = from_curtains(low, curtains_of(west=370.0))
+    np.testing.assert_allclose(background.boundary.north, 1.9, rtol=1e-12)
+
+
+LAYERS = np.array([1e5, 8e4, 5e4, 0.0])[:, None, None] * np.ones((1, 4, 11, 10))
+
+
+@pytest.mark.parametrize(("what", "match"), [
+    (lambda: Domain(GRID, HOURS, np.array([1e4, 1e5])[:, None, None] * np.ones((2, 2, 3))), "do not fit"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS, 1000.0), "not the pressure of air"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS / 1e3, 1e5), "heights of the domain"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS + 10, 1e5), "heights of the domain"),
+    (lambda: Domain.of_heights(GRID, HOURS, LEVELS, np.full(5, 1e5)), "of other cells"),
+    (lambda: dataclasses.replace(model(), pressure=LAYERS / 100), "layers in order, ground at"),
+    (lambda: dataclasses.replace(model(), pressure=LAYERS[:, ::-1]), "layers not in order"),
+    (lambda: dataclasses.replace(model(), pressure=LAYERS[:, :3]), "one edge more"),
+    (lambda: dataclasses.replace(model(), pressure=np.where(LAYERS == 8e4, np.nan, LAYERS)), "layers not in order"),
+    (lambda: dataclasses.replace(model(), lat=model().lat[::-1]), "increasing"),
+    (lambda: dataclasses.replace(model(), lon=np.sort(np.r_[model().lon[:-1], 99.0])), "even steps"),
+    (lambda: dataclasses.replace(model(), species="co2"), "not known"),
+    (lambda: dataclasses.replace(model(), values=1e3 * model().values), "no mole fractions of CO2"),
+    (lambda: curtains_of("ch4", 1900.0), "do not fit each other"),
+    (lambda: curtains_of(heights=(0.0, 0.25, 0.5)), "heights of the curtains"),
+    (lambda: dataclasses.replace(curtains_of(), lat=np.arange(50.0, 54)), "do not fit each other"),
+    (lambda: from_curtains(Domain.of_heights(GRID, HOURS, np.array([0.0, 400.0]), 1e5), curtains_of(), u=np.inf),
+     "uncertainty is none"),
+])  # fmt: skip
+def test_boundaries_that_cannot_be_are_refused(what, match):
+    with pytest.raises(TanhengError, match=match) as error:
+        what()
+    assert error.value.remedy

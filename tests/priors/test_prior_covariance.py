@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,7 @@ WEST[:, :2], EAST[:, 2:] = 1.0, 1.0
 ERRORS = {"road": Errors(0.3, Exponential(15.0), 30.0), "heat": Errors(np.linspace(0.2, 0.6, 12), Matern32(20.0), 60.0)}
 
 
+@functools.cache
 def b():
     return pc.prior(ERRORS, INVENTORY.sectors, GRID, STEPS)
 
@@ -173,7 +176,57 @@ def test_the_table_states_what_b_implies():
     assert f"{implied:.1f}" in next(x for x in text.splitlines() if x.split()[:1] == ["road"])
 
 
+def test_totals_that_nearly_follow_from_each_other_keep_their_published_uncertainty():
+    weights = listed()[2].weights
+    nearly = [Total("all", weights, 0.05), Total("most", weights * (1 - 1e-3 * RNG.random(48)), 0.05)]
+    c = pc.conditioned(b(), nearly, np.array([[1, 0.9], [0.9, 1]]))
+    root = c.sqrt_transposed_mv(np.stack([t.weights for t in nearly], axis=1))
+    u = np.array([t.u for t in nearly])
+    np.testing.assert_allclose(root.T @ root, np.outer(u, u) * [[1, 0.9], [0.9, 1]], rtol=1e-10)
+    small = Total("all", weights, 1.1e-4 * float(pc.uncertainty(b(), weights)) / weights.sum())
+    assert pc.uncertainty(pc.conditioned(b(), [small]), weights) == pytest.approx(small.u, rel=1e-10)
+
+
+def test_the_u_before_it_was_fixed_is_kept_and_shown():
+    everything = pc.before(b(), listed(all=0.5)[2:3])
+    w = everything[0].weights
+    assert everything[0].before == pytest.approx(np.sqrt(w @ reference() @ w), rel=1e-10)
+    line = pc.describe(pc.conditioned(b(), everything), everything).splitlines()[-2].split()
+    earlier = f"{200 * everything[0].before / everything[0].value:.1f}"
+    assert line[-3:] == ["100.0", "100.0", earlier] and earlier != "100.0"
+
+
+def test_single_precision_is_refused():
+    weights = listed(all=0.1)[2]
+    with jax.enable_x64(False), pytest.raises(TanhengError, match="single precision") as error:
+        pc.conditioned(Diagonal(np.ones(48)), [weights])
+    assert "jax_enable_x64" in error.value.remedy
+
+
+def two(correlations):
+    return lambda: pc.conditioned(b(), listed(west=0.1, east=0.1)[:2], correlations)
+
+
+def shares(inside):
+    return lambda: pc.totals(INVENTORY, BASIS, STEPS, {"somewhere": inside})
+
+
 @pytest.mark.parametrize(("what", "match"), [
+    (two(4 * np.eye(2)), "correlations of totals are none"),
+    (two(np.eye(3)), "correlations of totals are none"),
+    (two(np.ones(2)), "correlations of totals are none"),
+    (two(np.array([[1, np.nan], [np.nan, 1]])), "is none"),
+    (two(np.array([[1, 0.2], [0.3, 1]])), "is none"),
+    (two(np.array([[1, 1 - 1e-14], [1 - 1e-14, 1]])), "better than can be computed"),
+    (lambda: pc.conditioned(b(), [Total("all", listed()[2].weights, 1e-9)]), "better than can be computed"),
+    (lambda: pc.conditioned(b(), []), "not of the elements"),
+    (lambda: pc.describe(b(), []), "not of the elements"),
+    (lambda: pc.describe(b(), [Total("x", np.ones(7))]), "not of the elements"),
+    (lambda: pc.uncertainty(b(), np.ones(7)), "not of the elements"),
+    (shares(np.ones(4)), "shares of cells"), (shares(np.full((3, 4), 7.0)), "shares of cells"),
+    (shares(np.full((3, 4), np.nan)), "shares of cells"), (shares(np.ones((4, 3))), "shares of cells"),
+    (lambda: pc.prior({"a": Errors(np.ones(7))}, ("a",), GRID, STEPS), "not those of the elements"),
+    (lambda: pc.prior({"a": Errors(np.ones((3, 4)))}, ("a",), GRID, STEPS), "not those of the elements"),
     (lambda: pc.scaled_to(b(), [listed(west=0.1)[0], listed(all=0.1)[2]]), "share elements"),
     (lambda: pc.scaled_to(b(), listed()[:1]), "not known"),
     (lambda: pc.scaled_to(b(), [Total("sea", np.zeros(48), 0.1)]), "depends on no element"),

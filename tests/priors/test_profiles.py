@@ -131,10 +131,20 @@ def test_degree_days_are_those_of_the_local_day_and_multiply_with_hours():
     assert np.ptp(flat.rate[0, day, 0, 0]) < 1e-12 < abs(flat.rate[0, 36, 0, 0] - flat.rate[0, 35, 0, 0])
     degree = max(288.15 - temperature[day, 0, 0].mean(), 0)
     other = max(288.15 - temperature[36:60, 0, 0].mean(), 0)
-    hours = [temperature[:12, 0, 0], *temperature[12:-12, 0, 0].reshape(-1, 24), temperature[-12:, 0, 0]]
-    mean = sum(len(h) * max(288.15 - h.mean(), 0) for h in hours) / 8760
+    days = np.maximum(288.15 - temperature[12:-12, 0, 0].reshape(-1, 24).mean(axis=1), 0)
+    mean = (24 * days.sum() + 12 * days[0] + 12 * days[-1]) / 8760  # half days at the ends are as their neighbours
     expected = (0.1 + 0.9 * degree / mean) / (0.1 + 0.9 * other / mean)
     assert flat.rate[0, 20, 0, 0] / flat.rate[0, 40, 0, 0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("zone", [8.0, -1.0, 5.5, "Europe/Berlin"])
+def test_a_day_that_the_series_cuts_is_as_the_whole_day_beside_it(zone):
+    # The same cycle of warm noons and cold nights on each day of the clock: every day has the same degree days.
+    hours = np.datetime64("2018-01-01T00") + np.arange(240)
+    local = Clock((zone,)).local(hours)
+    temperature = 275.0 - 15.0 * np.cos(2 * np.pi * (local.hour[:, 0, 0] - 3) / 24)
+    weight = heating(temperature[:, None, None], "2018-01-01", 288.15, 0.0, Clock((zone,)))
+    np.testing.assert_allclose(weight.at(hours, Clock((zone,)), True), 1.0, rtol=1e-12)
 
 
 def test_gridded_weights_in_universal_and_local_time():
@@ -146,6 +156,10 @@ def test_gridded_weights_in_universal_and_local_time():
         assert result.rate[0, row, 0, 1] == pytest.approx(24 * annual().rate[0, 0, 0, 1], rel=1e-12)
         assert result.rate[0, row, 0, 0] == pytest.approx(annual().rate[0, 0, 0, 0], rel=1e-12)
     np.testing.assert_allclose(result.rate.mean(axis=1), annual().rate[:, 0], rtol=1e-12)
+
+
+def cold(n, first):
+    return heating(np.full((n, 1, 1), 280.0), first, 288.15, 0.1, Clock((0.0,)))
 
 
 @pytest.mark.parametrize(("what", "match"), [
@@ -165,6 +179,25 @@ def test_gridded_weights_in_universal_and_local_time():
     (lambda: heating(np.full((24, 1, 1), 10.0), np.datetime64("2018-01-01"), 288.15, 0.1, Clock((0.0,))), "in K"),
     (lambda: heating(np.full((24, 1, 1), 280.0), np.datetime64("2018-01-01"), 15, 0.1, Clock((0.0,))), "base"),
     (lambda: Gridded("week", np.ones((7, 1, 1))), "do not fit"),
+    (lambda: Gridded("date", np.ones((7, 1, 1)), first="2018-01-01"), "do not fit"),
+    (lambda: Gridded("date", np.float64(1.0), first=np.datetime64("2018-01-01")), "do not fit"),
+    (lambda: Clock("Europe/Berlin"), "are no list"),
+    (lambda: Clock(8.0), "are no list"),
+    (lambda: Clock((None,)), "out of range"),
+    (lambda: Clock((1.0,), np.zeros((0, 2), int)), "do not fit"),
+    (lambda: Clock((1.0,), holidays={"Europe/Berlin": ["2018-12-25"]}), "zone that is none"),
+    *((lambda d=d: Clock((1.0,), holidays=d), "not a date")
+      for d in (("2018-12",), (2018,), ("20181225",), (None,), None, "2018-12-25", ("2018-13-01",), (20181225,))),
+    (lambda: hourly(annual(), {"road": ()}, Clock((0.0,)), "foo"), "are no times"),
+    (lambda: hourly(annual(), {"road": ()}, Clock((0.0,)), ("2018-01-01", None)), "hours do not fit"),
+    (lambda: hourly(annual(), {"road": ()}, Clock((0.0,), np.zeros((3, 3), int))), "other cells"),
+    (lambda: hourly(annual(), {"road": [Gridded("hour", np.ones((24, 2, 3)))]}, Clock((0.0,))), "other cells"),
+    (lambda: hourly(annual(), {"road": Profile.of(day=PEAK)}, Clock((0.0,))), "are no list"),
+    (lambda: cold(30, "2018-01-01T12"), "a whole day"),
+    (lambda: cold(48, "Christmas"), "no time"),
+    (lambda: cold(48, None), "no time"),
+    (lambda: heating(np.full((48, 3, 3), 280.0), "2018-01-01", 288.15, 0.1, Clock((0.0,), np.zeros((2, 2), int))),
+     "other cells"),
 ])  # fmt: skip
 def test_what_is_no_profile_is_refused(what, match):
     with pytest.raises(TanhengError, match=match) as error:
