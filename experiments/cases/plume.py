@@ -20,6 +20,7 @@ from experiments.cases.simulation import KILOGRAMS_PER_TONNE, MICROMOLES, Simula
 from experiments.data import MATIMBA
 from experiments.schemes import LONGEST_STEP, scheme_of
 from experiments.weather import Domain, domain
+from priors.point_sources import PointSource, injection_profile
 from transport.constants import SECONDS_PER_HOUR, SECONDS_PER_YEAR
 from transport.errors import TanhengError
 from transport.eulerian import EulerianTransport
@@ -144,29 +145,10 @@ def _own_release(case: schema.PlumeCase, times: np.ndarray) -> Release:
     return Release("source", case.longitude, case.latitude, case.release_kg_s * covered / np.diff(seconds))
 
 
-def release_profile(heights: np.ndarray, ranges: Sequence[float], shares: Sequence[float]) -> np.ndarray:
-    """Share of each model layer in a release that is even within each range of heights.
-
-    Args:
-        heights: (nz+1,) edges of the model's layers above ground, m.
-        ranges: (m+1,) increasing heights above ground, m.
-        shares: (m,) of the release; none: even over the whole range.
-
-    Returns:
-        (nz,) shares, summing to one.
-
-    Raises:
-        TanhengError: the release reaches above the model.
-    """
-    if ranges[-1] > heights[-1]:
-        raise TanhengError(
-            "the release reaches above the model", got=f"{ranges[-1]:.0f} m", expected=f"at most {heights[-1]:.0f} m",
-            remedy="lower case.height_m or keep more layers (meteorology.layers)",
-        )  # fmt: skip
-    low, high = np.array(ranges[:-1])[:, None], np.array(ranges[1:])[:, None]
-    shared = np.clip(np.minimum(heights[1:], high) - np.maximum(heights[:-1], low), 0.0, None) / (high - low)
-    weights = np.array(shares) if len(shares) else (high - low)[:, 0]
-    return weights / weights.sum() @ shared
+def source_of(release: Release, case: schema.PlumeCase) -> PointSource:
+    """The release with the heights and shares of the case."""
+    ranges, shares = tuple(map(float, case.height_m)), tuple(map(float, case.shares))
+    return PointSource(release.name, release.lon, release.lat, "release", ranges[0], heights=ranges, shares=shares)
 
 
 def _injection(case: schema.PlumeCase, air: Domain, releases: Sequence[Release]) -> Injection:
@@ -177,7 +159,7 @@ def _injection(case: schema.PlumeCase, air: Domain, releases: Sequence[Release])
         x, y = to_grid.transform(release.lon, release.lat)
         row, column = air.grid.cell_of(x, y, f"the {release.name}")
         cells.append((row, column))
-        profiles.append(release_profile(heights[:, row, column], case.height_m, case.shares))
+        profiles.append(injection_profile(heights[:, row, column], source_of(release, case)))
     place = np.array(cells)
     return Injection(place[:, 0], place[:, 1], np.array(profiles))
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from conftest import needs
 from experiments import schema, simulated
 from experiments.cases import plume
 from experiments.checks import without_losses
+from priors.point_sources import injection_profile
 from transport.errors import TanhengError
 from transport.sources import uniform_air
 
@@ -77,12 +79,17 @@ def test_a_release_of_some_hours_covers_its_share_of_each_interval():
 
 def test_the_profile_of_a_release_by_hand():
     """250…350 m with half, 350…450 m with half, on layers 0, 300, 400, 1000 m."""
-    heights = np.array([0.0, 300.0, 400.0, 1000.0])
-    np.testing.assert_allclose(plume.release_profile(heights, [250, 350, 450], [1, 1]), [0.25, 0.5, 0.25])
-    np.testing.assert_allclose(plume.release_profile(heights, [0, 400], []), [0.75, 0.25, 0.0])
-    np.testing.assert_allclose(plume.release_profile(heights, [0, 300, 900], [3, 1]), [0.75, 1 / 24, 5 / 24])
-    with pytest.raises(TanhengError, match="reaches above the model"):
-        plume.release_profile(heights, [0, 1001], [])
+    release = plume.Release("source", 27.6, -23.7, np.ones(1))
+
+    def profile(ranges, shares):
+        source = plume.source_of(release, SimpleNamespace(height_m=ranges, shares=shares))
+        return injection_profile(np.array([0.0, 300.0, 400.0, 1000.0]), source)
+
+    np.testing.assert_allclose(profile([250, 350, 450], [1, 1]), [0.25, 0.5, 0.25])
+    np.testing.assert_allclose(profile([0, 400], []), [0.75, 0.25, 0.0])
+    np.testing.assert_allclose(profile([0, 300, 900], [3, 1]), [0.75, 1 / 24, 5 / 24])
+    with pytest.raises(TanhengError, match="does not fit the model"):
+        profile([0, 1001], [])
 
 
 def test_the_catalogue_by_hand():
