@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.cases import city
+from experiments.cases.city.observations import observe
+from experiments.cases.city.unknowns import blocks_of
 from experiments.outcome import evaluate
 from inversion.covariance import Diagonal
 from inversion.osse import experiment, replicate
@@ -47,8 +49,8 @@ def test_rows_from_the_adjoint_equal_columns_from_the_forward(compose):
         "observations.overpasses.1.day=0",
     )
     built = city.build(config)
-    receptors, draft = city._observe(built, config.observations)  # type: ignore[arg-type]
-    operator = city.chain(built, city._blocks(built, config, draft.groups), receptors)
+    receptors, draft = observe(built, config.observations)  # type: ignore[arg-type]
+    operator = city.chain(built, blocks_of(built, config, draft.groups), receptors)
     rows = materialise(operator)
     columns = jax.vmap(operator.mv)(jnp.eye(operator.in_size())).T
     np.testing.assert_allclose(rows, columns, rtol=1e-10, atol=1e-14)
@@ -178,7 +180,7 @@ def test_each_swath_has_its_own_bias(setup):
 
 
 def test_the_sun_is_highest_at_noon():
-    from experiments.cases.city import averaging_kernel
+    from experiments.cases.city.observations import averaging_kernel
     from priors.synthetic import sunlight
 
     assert sunlight(np.array([12.0]))[0] == pytest.approx(1.0)

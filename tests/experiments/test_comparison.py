@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from experiments.cases import TotalSpec, city
+from experiments.cases.city.observations import observe
+from experiments.cases.city.results import totals_of
+from experiments.cases.city.unknowns import blocks_of
 from experiments.comparison import beside, kilograms_per_second, place_of, read_account, stated, summarised
 from experiments.outcome import Total
 from experiments.report.accounts import accounts_of
@@ -125,8 +128,8 @@ def test_the_example_of_the_page_is_an_account_of_the_default_city(compose, tmp_
     (tmp_path / "account.yaml").write_text(page.read_text("utf-8").split("```yaml\n")[1].split("```")[0], "utf-8")
     file, config = read_account(str(tmp_path / "account.yaml")), compose()
     built = city.build(config)
-    blocks = city._blocks(built, config, city._observe(built, config.observations)[1].groups)
-    totals = city._totals(built, config, blocks, np.zeros(sum(block.size for block in blocks)))
+    blocks = blocks_of(built, config, observe(built, config.observations)[1].groups)
+    totals = totals_of(built, config, blocks, np.zeros(sum(block.size for block in blocks)))
     assert place_of(file, totals) == 0
     tonnes = 3000 * 94.6 + 1900 * 73.2 + 1100 * 56.1
     assert 1e-6 * tonnes * 365 / 5 == pytest.approx(35.4, abs=0.05)
