@@ -140,26 +140,44 @@ def test_coverage_of_approach_1_by_simulation():
     assert held.mean() == pytest.approx(0.95, abs=0.006)
 
 
-def test_trend_by_hand_and_by_simulation():
-    base = [line(), line("b", "heat", 500.0, 10.0, 56.1, 4.0)]
+def test_trend_by_hand():
+    base = [line(), line("b", "heat", 500.0, 30.0, 56.1, 4.0)]
     now = [line(activity=900.0), line("b", "heat", 700.0, 10.0, 56.1, 4.0)]
     t = trend(base, now)
     C, D = 94.6 + 28.05, 85.14 + 39.27
     assert t.change == pytest.approx(100 * (D - C) / C)
-    a = 100 * ((D + 0.8514) - (C + 0.946)) / (C + 0.946) - t.change
-    assert t.lines["plant", "power"] == pytest.approx(np.hypot(a * 5, 85.14 / C * 3 * np.sqrt(2)))
-    rng = np.random.default_rng(5)
-    f = 1 + rng.standard_normal((2, 200_000)) * np.array([[0.05], [0.04]]) / 1.96
-    x, y = (1 + rng.standard_normal((2, 200_000)) * np.array([[0.03], [0.10]]) / 1.96 for _ in range(2))
-    first, last = (94.6 * x[0] * f[0] + 28.05 * x[1] * f[1]), (85.14 * y[0] * f[0] + 39.27 * y[1] * f[1])
-    drawn = 100 * (last - first) / first
-    # √2 of the later year's activity stands for both years' (table 3.2), which is exact where they are equal.
-    assert t.percent == pytest.approx(1.96 * drawn.std(), rel=0.15)
-    same = trend(base, base)
-    assert (same.change, same.lines["b", "heat"]) == pytest.approx((0.0, 28.05 / C * 10 * np.sqrt(2)))
-    for bad in ((base, now[:1]), ([*base, base[0]], [*now, now[0]])):
+    power, heat = "plant, power", "b, heat"
+    by_hand = {
+        ("factor", power): 5 * (85.14 - D / C * 94.6) / C, ("factor", heat): 4 * (39.27 - D / C * 28.05) / C,
+        ("activity, base", power): -3 * 94.6 * D / C**2, ("activity, base", heat): -30 * 28.05 * D / C**2,
+        ("activity, current", power): 3 * 85.14 / C, ("activity, current", heat): 10 * 39.27 / C,
+    }  # fmt: skip
+    assert t.parts == pytest.approx(by_hand)
+    assert t.percent == pytest.approx(np.sqrt(sum(p**2 for p in by_hand.values())))
+    # Nothing changes: factors cancel, activities count as B √2 of table 3.2.
+    same = trend(base[:1], base[:1])
+    assert (same.change, same.percent) == pytest.approx((0.0, 3 * np.sqrt(2)))
+    for bad in ((base, [*now, now[0]]), ([*base, base[0]], now), ([], now),
+                (base, [now[0], dataclasses.replace(now[1], stream="captured")])):  # fmt: skip
         with pytest.raises(TanhengError, match="common trend"):
             trend(*bad)
+
+
+def test_trend_by_simulation():
+    """Eight boilers of one gas and one statistics of activity, one closed and one opened plant, against 10⁵ draws."""
+    gas = [line(f"b{i}", "heat", 12.5, 2.0, 56.1, 20.0, factor_group="gas", activity_group="stat") for i in range(8)]
+    base = [*gas, line("c", "power", 100.0, 10.0, 94.6, 1.0), line("old", "power", 20.0, 4.0, 94.6, 8.0)]
+    now = [*(dataclasses.replace(x, activity=16.0) for x in gas), line("c", "power", 110.0, 2.0, 94.6, 1.0),
+           line("new", "power", 10.0, 4.0, 94.6, 8.0)]  # fmt: skip
+    t = trend(base, now)
+    assert (t.opened, t.closed) == ((("new", "power"),), (("old", "power"),))
+    z = np.random.default_rng(5).standard_normal((9, 100_000)) / 1.959964
+    f, stat0, stat1, c, c0, c1, old, new = 1 + z[:8] * np.array([20, 2, 2, 1, 10, 2, np.hypot(4, 8), np.hypot(4, 8)]
+                                                                )[:, None] / 100  # fmt: skip
+    first = 100.0 * 56.1 * f * stat0 + 100.0 * 94.6 * c * c0 + 20.0 * 94.6 * old
+    last = 128.0 * 56.1 * f * stat1 + 110.0 * 94.6 * c * c1 + 10.0 * 94.6 * new
+    low, high = np.quantile(100 * (last - first) / first, [0.025, 0.975])
+    assert t.percent == pytest.approx((high - low) / 2, rel=0.02)
 
 
 def test_compared_with_an_inversion_of_the_same_measurand():
