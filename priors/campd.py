@@ -65,14 +65,16 @@ def read_campd(path: str | Path, utc_offset: float | Mapping[str, float]) -> dic
     for key in dict.fromkeys(unit.tolist()):
         facility, number = key.split("\n")
         rows = np.flatnonzero(unit == key)
-        start = local[rows] - np.timedelta64(round(_offset(utc_offset, facility) * SECONDS_PER_HOUR), "s")
+        offset = _offset(utc_offset, facility)
+        ahead = np.timedelta64(round(offset * SECONDS_PER_HOUR), "s")
+        start = local[rows] - ahead
         times, place = on_the_clock(start, np.timedelta64(3600, "s"), f"unit {number} of facility {facility}")
         values, states = np.full(len(times) - 1, np.nan), np.full(len(times) - 1, "missing", dtype="<U10")
         values[place], states[place] = mass[rows], status[rows]
-        month = times[:-1].astype("datetime64[M]").astype(int)
+        month = (times[:-1] + ahead).astype("datetime64[M]").astype(int)
         halves = np.array([f"{facility}/{number} {1970 + m // 12}-H{1 + m % 12 // 6}" for m in month.tolist()])
         series[facility, number] = Series(
-            f"{facility}/{number}", times, {"mass": values}, states, {"half-year": halves}, (source,)
+            f"{facility}/{number}", times, {"mass": values}, states, {"half-year": halves}, (source,), offset
         )
     return series
 

@@ -11,21 +11,24 @@ import yaml
 
 from inversion.observations.readers.columns import Columns
 from inversion.observations.readers.files import content, lines_of, source_of
-from priors.series import STATUS, Series
+from priors.series import RANGES, STATUS, Series
 from transport.constants import ZERO_CELSIUS
 from transport.errors import TanhengError
 
-# quantity: unit to (factor, offset) into the unit of the house, and the range outside which nothing can be meant.
-UNITS: dict[str, tuple[dict[str, tuple[float, float]], tuple[float, float]]] = {
-    "concentration": ({"mol mol-1": (1.0, 0.0), "%": (0.01, 0.0), "ppm": (1e-6, 0.0)}, (0.0, 0.6)),
-    "moisture": ({"mol mol-1": (1.0, 0.0), "%": (0.01, 0.0)}, (0.0, 0.6)),
-    "flow": ({"m3 s-1": (1.0, 0.0), "m3 h-1": (1 / 3600, 0.0)}, (0.0, 5000.0)),
-    "temperature": ({"K": (1.0, 0.0), "degC": (1.0, ZERO_CELSIUS)}, (250.0, 1500.0)),
-    "pressure": ({"Pa": (1.0, 0.0), "hPa": (100.0, 0.0), "kPa": (1000.0, 0.0)}, (4e4, 1.2e5)),
-    "mass": ({"kg s-1": (1.0, 0.0), "kg h-1": (1 / 3600, 0.0), "t h-1": (1 / 3.6, 0.0)}, (0.0, 5000.0)),
-    "fuel_mass": ({"kg s-1": (1.0, 0.0), "kg h-1": (1 / 3600, 0.0), "t h-1": (1 / 3.6, 0.0)}, (0.0, 5000.0)),
-    "fuel_volume": ({"m3 s-1": (1.0, 0.0), "m3 h-1": (1 / 3600, 0.0)}, (0.0, 5000.0)),
-    "power": ({"W": (1.0, 0.0), "kW": (1e3, 0.0), "MW": (1e6, 0.0), "GJ h-1": (1e9 / 3600, 0.0)}, (0.0, 2e10)),
+_SHARE = {"mol mol-1": (1.0, 0.0), "%": (0.01, 0.0)}
+_VOLUME = {"m3 s-1": (1.0, 0.0), "m3 h-1": (1 / 3600, 0.0)}
+_MASS = {"kg s-1": (1.0, 0.0), "kg h-1": (1 / 3600, 0.0), "t h-1": (1 / 3.6, 0.0)}
+# quantity: unit to (factor, offset) into the unit of the house
+UNITS: dict[str, dict[str, tuple[float, float]]] = {
+    "concentration": _SHARE | {"ppm": (1e-6, 0.0)},
+    "moisture": _SHARE,
+    "flow": _VOLUME,
+    "temperature": {"K": (1.0, 0.0), "degC": (1.0, ZERO_CELSIUS)},
+    "pressure": {"Pa": (1.0, 0.0), "hPa": (100.0, 0.0), "kPa": (1000.0, 0.0)},
+    "mass": _MASS,
+    "fuel_mass": _MASS,
+    "fuel_volume": _VOLUME,
+    "power": {"W": (1.0, 0.0), "kW": (1e3, 0.0), "MW": (1e6, 0.0), "GJ h-1": (1e9 / 3600, 0.0)},
 }
 LONGEST = 400 * 366 * 24  # hours that a series may span
 
@@ -66,7 +69,7 @@ class SeriesMap:
     attribution: str = ""
 
     def __post_init__(self):
-        bad = [f"{q} in {c['unit']}" for q, c in self.columns.items() if c["unit"] not in UNITS.get(q, ({}, ()))[0]]
+        bad = [f"{q} in {c['unit']}" for q, c in self.columns.items() if c["unit"] not in UNITS.get(q, {})]
         said = [w for words in self.words.values() for w in words]
         rules = {
             f"quantities among {', '.join(UNITS)} in units of `UNITS`": not bad and bool(self.columns),
@@ -161,7 +164,7 @@ def read_series(path: str | Path, columns: SeriesMap) -> Series:
     said = f"declared: clock UTC{columns.utc_offset:+g} h, times at the {columns.stamp} of {columns.interval:g} s"
     source = source_of(path, "read_series", columns.stamp, columns.attribution, (said,))
     return Series(columns.name, times, {q: spread(v, np.nan) for q, v in values.items()}, spread(status, "missing"),
-                  labels, (source,))  # fmt: skip
+                  labels, (source,), columns.utc_offset)  # fmt: skip
 
 
 def on_the_clock(starts: np.ndarray, step: np.timedelta64, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -188,8 +191,8 @@ def _values(table: Columns, quantity: str, column: str, unit: str) -> np.ndarray
     Raises:
         TanhengError: a value that cannot be meant.
     """
-    units, (low, high) = UNITS[quantity]
-    factor, offset = units[unit]
+    factor, offset = UNITS[quantity][unit]
+    low, high = RANGES[quantity]
     values = table.numbers(column) * factor + offset
     bad = np.isfinite(values) & ~((values >= low) & (values <= high)) | np.isinf(values)
     if bad.any():

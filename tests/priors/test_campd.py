@@ -44,7 +44,7 @@ def test_short_tons_and_local_standard_time(tmp_path):
 
 def test_every_half_year_has_its_audit(tmp_path):
     n = 24 * 365
-    s = unit(write(tmp_path, campd_text([100.0] * n, ["Measured"] * n)), 0.0)
+    s = unit(write(tmp_path, campd_text([100.0] * n, ["Measured"] * n)))
     names, counts = np.unique(s.labels["half-year"], return_counts=True)
     assert names.tolist() == ["3/1 2021-H1", "3/1 2021-H2"]
     assert counts.tolist() == [181 * 24, 184 * 24]
