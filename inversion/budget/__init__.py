@@ -8,6 +8,8 @@ from inversion.budget.linear import effective_dof as effective_dof
 from inversion.budget.linear import ellipsoid_factor as ellipsoid_factor
 from inversion.budget.linear import propagate as propagate
 from inversion.budget.linear import propagate_joint as propagate_joint
+from inversion.budget.linear import simultaneous_factor as simultaneous_factor
+from inversion.budget.measurand import P_K2 as P_K2
 from inversion.budget.measurand import Comparison as Comparison
 from inversion.budget.measurand import Estimate as Estimate
 from inversion.budget.measurand import Measurand as Measurand

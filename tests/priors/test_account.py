@@ -95,7 +95,12 @@ def test_monte_carlo_and_analytic_uncertainty_do_not_agree_and_it_says_so():
     s = v.statement()
     assert s.method == "JCGM 101"
     assert s.high - s.y > 1.3 * (s.y - s.low)
-    assert wide.estimate(seed=2).method == "account, JCGM 101"
+    e = wide.estimate(seed=2)
+    assert e.method == "account, JCGM 101"
+    # The interval of 95.45 % goes with the estimate, and each side of it is compared with what lies there.
+    assert e.interval[1] - e.value > 1.3 * (e.value - e.interval[0])
+    sides = [compare(e, Estimate(CITY, e.value + s, 1e-9, "x")).U[0] for s in (1.0, -1.0)]
+    assert sides == pytest.approx([e.interval[1] - e.value, e.value - e.interval[0]])
 
 
 def test_approach_2_reports_what_ipcc_asks_for():
@@ -118,9 +123,13 @@ def test_percent_u_and_k2():
         q = lognorm(s, scale=10.0 * np.exp(-0.5 * s**2))
         assert q.std() == pytest.approx(u)
         assert percent_of_interval(q.mean(), q.ppf(0.025), q.ppf(0.975)) == pytest.approx(percent, rel=1e-5)
-    for bad in ((1.0, -1.0, "normal"), (1.0, 400.0, "lognormal"), (1.0, 1.0, "cauchy"), (1.0, np.inf, "normal")):
+    for bad in ((1.0, -1.0, "normal"), (1.0, 400.0, "lognormal"), (1.0, 1.0, "cauchy"), (1.0, np.inf, "normal"),
+                (np.nan, 1.0, "normal"), (-1.0, 1.0, "lognormal"), (1.0, "5", "normal")):  # fmt: skip
         with pytest.raises(TanhengError):
             standard_uncertainty(*bad)
+    for bad in (lambda: percent_of(0.0, 1.0), lambda: percent_of_interval(0.0, -1.0, 1.0)):
+        with pytest.raises(TanhengError, match="zero"):
+            bad()
 
 
 def test_captured_mass_counts_with_its_own_uncertainty():
@@ -185,7 +194,7 @@ def test_compared_with_an_inversion_of_the_same_measurand():
     inversion = Estimate(CITY, account.value * 1.10, account.value * 0.04, "inversion")
     c = compare(inversion, account)
     assert c.z == pytest.approx(0.10 / np.hypot(0.04, account.u / account.value))
-    assert c.E_n == pytest.approx(c.z / 1.959964, rel=1e-6)
+    assert c.E_n == pytest.approx(c.z / 2.0, rel=1e-6)  # both k = 2
     with pytest.raises(TanhengError, match="same measurand"):
         compare(dataclasses.replace(inversion, measurand=dataclasses.replace(CITY, sectors={"power"})), account)
 
@@ -193,6 +202,7 @@ def test_compared_with_an_inversion_of_the_same_measurand():
 @pytest.mark.parametrize("changes", [
     {"factor_unit": "t/MWh"}, {"factor_unit": "lb/TJ"}, {"activity": 0.0}, {"factor": -1.0}, {"stream": "sink"},
     {"scope": "3"}, {"reference": ""}, {"activity_distribution": "t"}, {"facility": " "}, {"activity_percent": -1.0},
+    {"facility": "p1 "}, {"activity": np.inf}, {"activity": "1000"}, {"factor_percent": "5"},
 ])  # fmt: skip
 def test_lines_that_cannot_be(changes):
     with pytest.raises(TanhengError) as error:
@@ -202,6 +212,7 @@ def test_lines_that_cannot_be(changes):
 
 @pytest.mark.parametrize(("measurand", "lines"), [
     ({}, ()), ({}, (line(), line())), ({"sectors": {"power"}}, THREE), ({}, (line(scope="indirect"),)),
+    ({"kind": "uptake"}, THREE), ({}, (line(), line("capture", activity=2000.0, stream="captured"))),
     ({"kind": "indirect"}, (line(),)), ({}, (line(), line("grid", scope="indirect"))),
 ])  # fmt: skip
 def test_accounts_that_cannot_be(measurand, lines):
@@ -226,6 +237,9 @@ def test_an_account_is_read_from_yaml(tmp_path):
     file = tmp_path / "account.yaml"
     file.write_text(yaml.safe_dump(rows()))
     assert Account.read(file, CITY) == Account(CITY, THREE)
+    file.write_text(file.read_text().replace("1000.0", "1e3"))
+    with pytest.raises(TanhengError, match=r"1\.0e\+3"):  # text in YAML 1.1
+        Account.read(file, CITY)
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.nightly)])
