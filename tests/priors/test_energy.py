@@ -84,6 +84,9 @@ def test_the_default_table_names_its_reference():
 
 @pytest.mark.parametrize("changes", [
     {"carrier": "sun"}, {"per": "tonne"}, {"reference": " "}, {"factor": 94.6}, {"ncv": None}, {"ncv": 25800.0},
+    {"factor": 95.0, "factor_limits": (90.0, 100.0)}, {"factor": 0.0, "factor_limits": (0.0, 1e5)}, {"gas": "XYZ"},
+    {"carrier": "electricity", "per": "power", "ncv": None, "ncv_limits": (1, 1), "factor": 161.4,
+     "factor_limits": (150.0, 170.0)},
     {"oxidation_limits": (0.9, 1.1)}, {"oxidation": 98.0}, {"carrier": "heat"},
 ])  # fmt: skip
 def test_fuels_that_cannot_be(changes):

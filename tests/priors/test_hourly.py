@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from inversion.budget import Inputs, Measurand, Quantity, mask_sha256, validate
+from inversion.budget import P_K2, Inputs, Measurand, Quantity, mask_sha256, validate
 from priors.cems import Stack, reported_emissions, stack_emissions
 from priors.hourly import Effect, HourlyEmissions, emissions
 from priors.hourly_table import SeriesMap, read_series
@@ -230,7 +230,7 @@ def test_an_estimate_of_the_same_measurand():
     day = Measurand("CO2", "stack", mask, e.times[0], e.times[-1])
     estimate = total([e], day.start, day.end).estimate(day, "stack monitoring")
     assert (estimate.value, estimate.u, estimate.dof) == pytest.approx((10.0, 0.5, 4.0))
-    assert estimate.expanded() == pytest.approx(0.5 * 2.776, rel=1e-3)
+    assert [estimate.expanded(p) / 0.5 for p in (0.95, P_K2)] == pytest.approx([2.776, 2.869], rel=1e-3)
     one = total([e], day.start, day.end)
     for bad, word in (({"gas": "CH4"}, "gas CO2"), ({"kind": "indirect"}, "scope direct"), ({"kind": "uptake"}, "kg"),
                       ({"start": day.start + 3600}, "start"), ({"end": day.end - 3600}, "end"),
