@@ -159,8 +159,8 @@ class PointSources:
         steps: what was done.
 
     Raises:
-        TanhengError: shapes that disagree, repeated names, times that do not increase, rates that are not finite or of the
-            wrong sign.
+        TanhengError: shapes that disagree, repeated names, times that do not increase, rates that are not finite or of
+            the wrong sign.
     """
 
     species: str

@@ -312,6 +312,47 @@ def test_a_map_is_read_from_yaml(tmp_path):
     assert jnp.asarray(stack_emissions(stack(tmp_path, 2), Stack(), ()).rate).shape == (2,)
 
 
+ROWS = "t,place,m\n2021-01-01T00:00,east,10.5\n2021-01-01T01:00,east,11\n"
+PLAIN = {"name": "s", "time": "t", "utc_offset": 8.0, "stamp": "start",
+         "columns": {"mass": {"column": "m", "unit": "kg s-1"}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "changes"), [
+    (ROWS.replace("east", '"Hohhot, East"'), {}),
+    (ROWS.replace(",", ";").replace(".5", ",5"), {"separator": ";", "decimal": ","}),
+    (ROWS.replace("m\n", "排放量\n").encode("gbk"),
+     {"encoding": "gbk", "columns": {"mass": {"column": "排放量", "unit": "kg s-1"}}}),
+    ("\ufeff" + ROWS, {}),
+    (ROWS + ",,\n", {}),
+    (ROWS.replace("T01", "T02").replace("T00", "T01"), {"stamp": "end"}),
+    (ROWS.replace("2021-01-01T00:00", "2020-12-31 24:00").replace("T", " "), {"time_format": "%Y-%m-%d %H:%M"}),
+    (ROWS.replace("2021-01-01T00:00", "2020-12-31T24:00:00"), {}),
+])  # fmt: skip
+def test_how_a_table_may_be_written(tmp_path, text, changes):
+    file = tmp_path / "s.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    s = read_series(file, SeriesMap(**(PLAIN | changes)))
+    assert s.values["mass"].tolist() == [10.5, 11.0]
+    assert s.times[0] == np.datetime64("2020-12-31T16:00:00")
+
+
+@pytest.mark.parametrize(("text", "changes", "match"), [
+    (ROWS.replace(",", ";").replace(".5", ",5"), {"separator": ";"}, "decimal"),
+    (ROWS.replace(",", ";").replace("11", "1.234"), {"separator": ";", "decimal": ","}, "thousands"),
+    (ROWS.replace("east", "东").encode("gbk"), {}, "utf-8(.|\n)*gbk"),
+    (ROWS.replace("east", '"east'), {}, "CSV"),
+    (ROWS, {"columns": {"mass": {"column": "m"}}}, "column and unit"),
+    (ROWS, {"time_format": "%m-%dT%H:%M"}, "year"),
+    (ROWS, {"encoding": "zlib"}, "encoding"),
+    (ROWS.replace("T01:00", "T24:30"), {}, "cannot be read"),
+])  # fmt: skip
+def test_how_a_table_may_not_be_written(tmp_path, text, changes, match):
+    file = tmp_path / "s.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(TanhengError, match=match):
+        read_series(file, SeriesMap(**(PLAIN | changes)))
+
+
 COUNTS = [40, pytest.param(2000, marks=pytest.mark.nightly)]
 
 
