@@ -249,7 +249,7 @@ class Account:
         """Mean rate over the period, kg s-1: linear where that is valid, else of the draws with their interval."""
         stated = self.validated(seed, digits, P_K2).statement()
         seconds = float((self.measurand.end - self.measurand.start) / np.timedelta64(1, "s"))
-        interval = (stated.low / seconds, stated.high / seconds) if stated.method == "JCGM 101" else ()
+        interval = (stated.low / seconds, stated.high / seconds) if stated.method == "JCGM 101" else None
         return Estimate(self.measurand, stated.y / seconds, stated.u / seconds, f"account, {stated.method}",
                         interval=interval)  # fmt: skip
 

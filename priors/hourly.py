@@ -181,7 +181,8 @@ def emissions(
         scope: "direct" or "indirect".
 
     Raises:
-        TanhengError: an influence on a quantity or label that is not there, or a rate that is not finite.
+        TanhengError: an influence on a quantity or label that is not there, one that is stated twice, or a rate that
+            is not finite.
     """
     constants = dict(constants or {})
     unknown = sorted({i.quantity for i in influences} - set(series.values) - set(constants))
@@ -189,6 +190,12 @@ def emissions(
         raise TanhengError(
             f"{series.name} has no such quantity", got=", ".join(unknown),
             expected=", ".join([*series.values, *constants]), remedy="correct the influences",
+        )  # fmt: skip
+    said = [(i.quantity, i.cause, i.shared, i.status) for i in influences]
+    if len(set(said)) < len(said):
+        raise TanhengError(
+            f"an influence on {series.name} counts twice", got=", ".join(f"{q}: {c}" for q, c, *_ in said),
+            expected="each cause of a quantity once", remedy="leave it out, or name causes apart",
         )  # fmt: skip
     n, working = len(series.times) - 1, ~np.isin(series.status, ("off", "missing"))
     # Hours without operation are computed with values of one and then left out: their own may be NaN.

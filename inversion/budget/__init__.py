@@ -1,5 +1,9 @@
 """Uncertainty as the GUM has it: budgets, Monte Carlo, several outputs, and comparison of like with like."""
 
+from inversion.budget.joint import JointDistribution as JointDistribution
+from inversion.budget.joint import draws_of as draws_of
+from inversion.budget.joint import ellipsoid_of_draws as ellipsoid_of_draws
+from inversion.budget.joint import monte_carlo_joint as monte_carlo_joint
 from inversion.budget.linear import Budget as Budget
 from inversion.budget.linear import JointResult as JointResult
 from inversion.budget.linear import Row as Row
@@ -18,8 +22,6 @@ from inversion.budget.measurand import mask_sha256 as mask_sha256
 from inversion.budget.monte_carlo import Distribution as Distribution
 from inversion.budget.monte_carlo import Statement as Statement
 from inversion.budget.monte_carlo import Validation as Validation
-from inversion.budget.monte_carlo import draws_of as draws_of
-from inversion.budget.monte_carlo import ellipsoid_of_draws as ellipsoid_of_draws
 from inversion.budget.monte_carlo import monte_carlo as monte_carlo
 from inversion.budget.monte_carlo import tolerance as tolerance
 from inversion.budget.monte_carlo import validate as validate

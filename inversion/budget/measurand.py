@@ -115,7 +115,7 @@ class Estimate:
         method: e.g. "inversion", "account, approach 1".
         dof: effective degrees of freedom.
         interval: (low, high), kg s-1, the coverage interval of `P_K2` of a result that is not value ± k u, e.g. a
-            skewed one; empty where it is.
+            skewed one; None where it is.
 
     Raises:
         TanhengError: numbers that are not finite, u < 0, ν < 1, or a value outside its interval.
@@ -126,7 +126,7 @@ class Estimate:
     u: float
     method: str
     dof: float = np.inf
-    interval: tuple[float, float] | tuple[()] = ()
+    interval: tuple[float, float] | None = None
 
     def __post_init__(self):
         low, high = self.interval or (self.value, self.value)
@@ -143,7 +143,7 @@ class Estimate:
 
     def towards(self, other: float) -> float:
         """Expanded uncertainty (`P_K2`) on the side where another value lies: half a skewed interval, or U; kg s-1."""
-        if not self.interval:
+        if self.interval is None:
             return self.expanded()
         return self.value - self.interval[0] if other < self.value else self.interval[1] - self.value
 
@@ -205,4 +205,4 @@ def compare(a: Estimate, b: Estimate, correlation: float = 0.0) -> Comparison:
                            expected="u of the difference > 0 and |r| ≤ 1", remedy="state both u and r")  # fmt: skip
     d, k = a.value - b.value, tuple(U / e.u if e.u else coverage_factor(e.dof, P_K2) for U, e in ((U_a, a), (U_b, b)))
     return Comparison(d, u2**0.5, d / u2**0.5, d / U2**0.5, correlation, (U_a, U_b), (k[0], k[1]), P_K2,
-                      bool(a.interval or b.interval))  # fmt: skip
+                      a.interval is not None or b.interval is not None)  # fmt: skip

@@ -105,7 +105,7 @@ def monte_carlo(
 
     Reference: JCGM 101:2008, §7.9.
     """
-    size = _block_size(p, digits, delta, most, seed)
+    size = block_size(p, digits, delta, most, seed)
     with jax.enable_x64(True):
         draw, key, f = sampler(inputs), jax.random.key(seed), checked(model, inputs, 0)
         # A model of constants alone would come back without its axis of draws.
@@ -137,7 +137,7 @@ def monte_carlo(
     )  # fmt: skip
 
 
-def _block_size(p: float, digits: int, delta: float | None, most: int, seed: object) -> int:
+def block_size(p: float, digits: int, delta: float | None, most: int, seed: object) -> int:
     """M of one block (§7.9.4 b).
 
     Raises:
@@ -256,38 +256,3 @@ def validate(
         )  # fmt: skip
     low, high = draws.symmetric
     return Validation(budget, draws, abs(budget.y - U - low), abs(budget.y + U - high), delta)
-
-
-def ellipsoid_of_draws(draws: np.ndarray, p: float = 0.95) -> float:
-    """k_p of the coverage ellipsoid from draws (M, m): the p quantile of |L⁻¹ (η − y)|, U = L Lᵀ.
-
-    Raises:
-        TanhengError: draws that are no table of finite numbers with M > m, p outside (0, 1), or outputs of which one
-            is a combination of the others.
-
-    Reference: JCGM 102:2011, §7.7.2.
-    """
-    table = np.asarray(draws, float)
-    whole = table.ndim == 2 and table.shape[0] > table.shape[1] > 0 and bool(np.isfinite(table).all())
-    U = np.atleast_2d(np.cov(table, rowvar=False)) if whole else np.zeros((1, 1))
-    scale = np.sqrt(np.diag(U))
-    lowest = np.linalg.eigvalsh(U / np.outer(scale, scale))[0] if (scale > 0.0).all() else 0.0
-    if not 0.0 < p < 1.0 or lowest < 1e-12:
-        raise TanhengError(
-            "these draws have no coverage ellipsoid", got=f"shape {table.shape}, p {p}, smallest eigenvalue of the "
-            f"correlation {lowest:.3g}", expected="(M, m) finite draws, M > m, of outputs that all vary on their own",
-            remedy="leave out outputs that follow from others",
-        )  # fmt: skip
-    distances = np.linalg.norm(np.linalg.solve(np.linalg.cholesky(U), (table - table.mean(axis=0)).T), axis=0)
-    return float(np.quantile(distances, p))
-
-
-def draws_of(model: Model, inputs: Inputs, *, seed: int, count: int) -> np.ndarray:
-    """(count, m) outputs of a model that returns a vector.
-
-    Raises:
-        TanhengError: the model does not return a vector.
-    """
-    f = checked(model, inputs, 1)
-    with jax.enable_x64(True):
-        return np.asarray(jax.vmap(f)(sampler(inputs)(jax.random.key(seed), count)))

@@ -24,6 +24,7 @@ from inversion.budget import (
     ellipsoid_of_draws,
     mask_sha256,
     monte_carlo,
+    monte_carlo_joint,
     propagate,
     propagate_joint,
     simultaneous_factor,
@@ -330,6 +331,14 @@ def test_the_ellipsoid_by_monte_carlo():
     draws, joint = draws_of(model, inputs, seed=8, count=200_000), propagate_joint(model, inputs)
     assert ellipsoid_of_draws(draws) == pytest.approx(ellipsoid_factor(3), abs=0.01)
     np.testing.assert_allclose(np.cov(draws, rowvar=False), joint.covariance, atol=0.004)
+    d = monte_carlo_joint(model, inputs, seed=8, digits=1)
+    assert d.settled
+    assert d.y == pytest.approx([3.0, 2.0, 2.0], abs=0.01)
+    assert d.u == pytest.approx(np.sqrt(np.diag(joint.covariance)), rel=0.01)
+    assert d.k == pytest.approx(2.795, abs=0.02)  # √7.815
+    np.testing.assert_allclose(d.correlation, joint.correlation, atol=0.01)
+    # u of the third is 9.5: two digits, δ = 0.05, need more than (2 · 9.5/0.05)² draws for its mean.
+    assert not monte_carlo_joint(lambda v: 19.0 * model(v), inputs, seed=8, most=100_000).settled
     assert joint.covariance[0, 0] == pytest.approx(0.04 + 0.01 + 2 * 0.5 * 0.2 * 0.1)
 
 
@@ -382,6 +391,8 @@ def test_the_ellipsoid_by_monte_carlo():
     lambda: monte_carlo(product, two(), seed=1.5),
     lambda: monte_carlo(product, two(), seed=0, delta=0.0),
     lambda: monte_carlo(product, two(dof=2.0), seed=0),
+    lambda: monte_carlo_joint(lambda v: jnp.stack([v["a"], 2.0 * v["a"]]), ONE, seed=0),
+    lambda: monte_carlo_joint(lambda v: v["a"], ONE, seed=0),
     lambda: tolerance(1.0, 0),
     lambda: ellipsoid_of_draws(np.repeat(np.arange(9.0)[:, None], 2, axis=1)),
     lambda: ellipsoid_of_draws(np.ones((1, 2))),

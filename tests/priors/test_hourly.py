@@ -286,6 +286,7 @@ def test_the_step_of_the_table_and_its_traps(tmp_path):
     lambda: flat([1.0] * 4).mean_over(np.array(["2021-01-01T00", "NaT"], "datetime64[s]")),
     lambda: covariance([flat([1.0] * 4)], np.array(["2021-01-01T00"], "datetime64[s]")),
     lambda: Influence("mass", "c", 2.0),
+    lambda: reported_emissions(two_rows({"mass": np.ones(2)}), [Influence("mass", "c", 0.1)] * 2),
     lambda: two_rows({"fuel_mass": np.array([1.0, -1.0])}),
     lambda: two_rows({"pressure": np.full(2, 1013.0)}),
     lambda: two_rows({"mass": np.ones(2)}, status=np.array(["measured", "off"])),
