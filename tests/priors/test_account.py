@@ -176,14 +176,14 @@ def test_trend_by_hand():
 
 def test_trend_by_simulation():
     """Eight boilers of one gas and one statistics of activity, one closed and one opened plant, against 10⁵ draws."""
-    gas = [line(f"b{i}", "heat", 12.5, 2.0, 56.1, 20.0, factor_group="gas", activity_group="stat") for i in range(8)]
+    gas = [line(f"b{i}", "heat", 12.5, 10.0, 56.1, 20.0, factor_group="gas", activity_group="stat") for i in range(8)]
     base = [*gas, line("c", "power", 100.0, 10.0, 94.6, 1.0), line("old", "power", 20.0, 4.0, 94.6, 8.0)]
     now = [*(dataclasses.replace(x, activity=16.0) for x in gas), line("c", "power", 110.0, 2.0, 94.6, 1.0),
            line("new", "power", 10.0, 4.0, 94.6, 8.0)]  # fmt: skip
     t = trend(base, now)
     assert (t.opened, t.closed) == ((("new", "power"),), (("old", "power"),))
     z = np.random.default_rng(5).standard_normal((9, 100_000)) / 1.959964
-    f, stat0, stat1, c, c0, c1, old, new = 1 + z[:8] * np.array([20, 2, 2, 1, 10, 2, np.hypot(4, 8), np.hypot(4, 8)]
+    f, stat0, stat1, c, c0, c1, old, new = 1 + z[:8] * np.array([20, 10, 10, 1, 10, 2, np.hypot(4, 8), np.hypot(4, 8)]
                                                                 )[:, None] / 100  # fmt: skip
     first = 100.0 * 56.1 * f * stat0 + 100.0 * 94.6 * c * c0 + 20.0 * 94.6 * old
     last = 128.0 * 56.1 * f * stat1 + 110.0 * 94.6 * c * c1 + 10.0 * 94.6 * new
