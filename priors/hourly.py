@@ -49,7 +49,7 @@ class HourlyEmissions:
         sources, steps: where it comes from and what was done.
 
     Raises:
-        TanhengError: arrays that do not fit, or a rate that is not finite.
+        TanhengError: arrays that do not fit, times that do not increase, or a rate that is not finite.
     """
 
     name: str
@@ -66,10 +66,12 @@ class HourlyEmissions:
         n = len(self.times) - 1
         fits = all(a.shape == (n,) for e in self.effects for a in (e.size, e.groups)) and self.rate.shape == (n,)
         finite = fits and np.isfinite(self.rate[self.status != "missing"]).all()
-        if not finite or self.scope not in SCOPES or not all(np.isfinite(e.size).all() for e in self.effects):
+        rising = n > 0 and bool((np.diff(self.times) > np.timedelta64(0, "s")).all())
+        known = fits and all(np.isfinite(e.size).all() for e in self.effects)
+        if not finite or not rising or not known or self.scope not in SCOPES:
             raise TanhengError(
                 f"the rates of {self.name} cannot be used", got=f"{n} hours, scope {self.scope}",
-                expected="finite rates and effects in every hour, scope direct or indirect",
+                expected="times that increase, finite rates and effects in every hour, scope direct or indirect",
                 remedy="call hours without a rate missing",
             )  # fmt: skip
 

@@ -60,11 +60,12 @@ class Series:
         wrong = [k for k, v in arrays.items() if np.shape(v) != (n,)]
         steps = np.diff(self.times)
         increasing = n > 0 and bool(((steps > np.timedelta64(0, "s")) & (steps <= LONGEST_ROW)).all())
-        if wrong or not increasing or not np.isin(self.status, STATUS).all() or not self.values:
+        clock = abs(self.utc_offset) <= 14.0
+        if wrong or not increasing or not clock or not np.isin(self.status, STATUS).all() or not self.values:
             raise TanhengError(
                 f"the series {self.name} does not fit together", got=f"{n} hours; of another length: {wrong or 'none'}",
-                expected=f"times that increase by a day at most, values of each hour, status among {', '.join(STATUS)}",
-                remedy="give one value per hour, NaN where it is missing",
+                expected="times that increase by a day at most, values of each hour, status among "
+                f"{', '.join(STATUS)}, a clock within 14 h of UTC", remedy="give one value per hour, NaN where it is missing",
             )  # fmt: skip
         working, off = ~np.isin(self.status, ("off", "missing")), np.asarray(self.status) == "off"
         for name, v in self.values.items():

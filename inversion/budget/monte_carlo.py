@@ -55,7 +55,8 @@ def tolerance(u: float, digits: int) -> float:
     if not (np.isfinite(u) and u > 0) or digits not in (1, 2):
         raise TanhengError("there is no numerical tolerance without uncertainty", got=f"u {u}, {digits} digits",
                            expected="u > 0, 1 or 2 digits",
-                           remedy="give at least one input an uncertainty")  # fmt: skip
+                           remedy="give at least one input an uncertainty; where derivatives are zero, monte_carlo "
+                           "sees what the linear law does not")  # fmt: skip
     # Rounded in decimal: 0.0996 is 0.10 in two digits, one place higher than its own logarithm says.
     exponent = int(f"{u:.{digits - 1}e}".split("e")[1])
     return 0.5 * 10.0 ** (exponent - digits + 1)

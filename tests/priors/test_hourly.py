@@ -277,6 +277,7 @@ def test_the_step_of_the_table_and_its_traps(tmp_path):
     lambda: Series("s", np.arange(3).astype("datetime64[h]"), {"mass": np.ones(2)}, np.full(2, "guessed")),
     lambda: flat([np.nan]),
     lambda: flat([1.0], scope="2"),
+    lambda: dataclasses.replace(flat([1.0]), times=flat([1.0]).times[::-1]),
     lambda: total([flat([1.0]), flat([1.0], scope="indirect")], "2021-01-01T00", "2021-01-01T01"),
     lambda: total([], "2021-01-01T00", "2021-01-01T01"),
     lambda: total([flat([1.0]), flat([1.0])], "2021-01-01T00", "2021-01-01T01"),
