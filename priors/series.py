@@ -65,7 +65,8 @@ class Series:
             raise TanhengError(
                 f"the series {self.name} does not fit together", got=f"{n} hours; of another length: {wrong or 'none'}",
                 expected="times that increase by a day at most, values of each hour, status among "
-                f"{', '.join(STATUS)}, a clock within 14 h of UTC", remedy="give one value per hour, NaN where it is missing",
+                f"{', '.join(STATUS)}, a clock within 14 h of UTC",
+                remedy="give one value per hour, NaN where it is missing",
             )  # fmt: skip
         working, off = ~np.isin(self.status, ("off", "missing")), np.asarray(self.status) == "off"
         for name, v in self.values.items():
