@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inversion.budget import (
+    P_K2,
     Budget,
     Distribution,
     Estimate,
@@ -23,7 +24,7 @@ from inversion.budget import (
     propagate,
     validate,
 )
-from inversion.budget.quantity import NORMAL_95
+from inversion.budget.quantity import NORMAL_95, is_number
 from inversion.observations.typed import build, entries
 from priors.ipcc import DISTRIBUTIONS, percent_of_interval, standard_uncertainty
 from transport.errors import TanhengError
@@ -74,19 +75,22 @@ class Line:
         mass, _, per = self.factor_unit.partition("/")
         kinds = (self.activity_distribution, self.factor_distribution)
         rules = {
-            "facility, sector and reference": all(t.strip() for t in (self.facility, self.sector, self.reference)),
+            "facility, sector and reference, without blanks at their ends": all(
+                t and t == t.strip() for t in (self.facility, self.sector, self.reference)),
             f"factor in one of {', '.join(MASSES)} per {self.activity_unit}": mass in MASSES
             and per == self.activity_unit != "",
-            "activity > 0 and factor > 0": self.activity > 0 and self.factor > 0,
+            "numbers, activity > 0 and factor > 0": all(map(is_number, (self.activity, self.factor)))
+            and 0 < self.activity < np.inf and 0 < self.factor < np.inf,
             f"distributions among {', '.join(DISTRIBUTIONS)}": set(kinds) <= set(DISTRIBUTIONS),
             "stream emission or captured": self.stream in STREAMS,
             "scope direct or indirect": self.scope in ("direct", "indirect"),
-        }
+        }  # fmt: skip
         for rule, holds in rules.items():
             if not holds:
                 raise TanhengError(
                     f"the line {self.facility}, {self.sector} cannot be used", got=repr(self)[:400], expected=rule,
-                    remedy="correct this line of the account; leave lines of zero out",
+                    remedy="correct this line of the account; leave lines of zero out; in YAML write 1.0e+3, as "
+                    "1e3 is text there",
                 )  # fmt: skip
         for x, percent, kind in ((self.activity, self.activity_percent, kinds[0]),
                                  (self.factor, self.factor_percent, kinds[1])):  # fmt: skip
@@ -130,7 +134,7 @@ class Account:
 
     Raises:
         TanhengError: a pair of facility and sector twice, sectors that are not those of the measurand, direct and
-            indirect lines together.
+            indirect lines together, a sum whose sign the measurand's kind does not have.
     """
 
     measurand: Measurand
@@ -145,6 +149,8 @@ class Account:
             f"the sectors of the measurand: {', '.join(sorted(self.measurand.sectors)) or 'all'}":
                 not self.measurand.sectors or sectors == self.measurand.sectors,
             f"{wanted} lines only, for {self.measurand.kind}": {x.scope for x in self.lines} == {wanted},
+            "a sum ≥ 0 for emission and ≤ 0 for uptake; where capture may exceed emission the kind is net":
+                {"emission": self.total() >= 0.0, "uptake": self.total() <= 0.0}.get(self.measurand.kind, True),
         }  # fmt: skip
         for rule, holds in rules.items():
             if not holds:
@@ -229,7 +235,7 @@ class Account:
         model, inputs = self.inputs()
         return propagate(model, inputs, f"{self.measurand.gas} of {self.measurand.area}", "kg")
 
-    def validated(self, seed: int, digits: int = 1) -> Validation:
+    def validated(self, seed: int, digits: int = 1, p: float = 0.95) -> Validation:
         """Whether approach 1 may stand beside approach 2 (JCGM 101:2008, §8.1).
 
         One digit of u is meaningful where factors are judged by experts; two hold the linear law to half a per cent of
@@ -237,13 +243,15 @@ class Account:
         """
         model, inputs = self.inputs()
         name = f"{self.measurand.gas} of {self.measurand.area}"
-        return validate(model, inputs, seed=seed, digits=digits, name=name, unit="kg")
+        return validate(model, inputs, seed=seed, p=p, digits=digits, name=name, unit="kg")
 
     def estimate(self, seed: int, digits: int = 1) -> Estimate:
-        """Mean rate over the period, kg s-1: linear where that is valid, else of the draws."""
-        stated = self.validated(seed, digits).statement()
+        """Mean rate over the period, kg s-1: linear where that is valid, else of the draws with their interval."""
+        stated = self.validated(seed, digits, P_K2).statement()
         seconds = float((self.measurand.end - self.measurand.start) / np.timedelta64(1, "s"))
-        return Estimate(self.measurand, stated.y / seconds, stated.u / seconds, f"account, {stated.method}")
+        interval = (stated.low / seconds, stated.high / seconds) if stated.method == "JCGM 101" else None
+        return Estimate(self.measurand, stated.y / seconds, stated.u / seconds, f"account, {stated.method}",
+                        interval=interval)  # fmt: skip
 
 
 def percent_of_draws(draws: Distribution) -> float:

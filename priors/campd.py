@@ -1,6 +1,5 @@
 """Hourly CO2 of power plant units as the US EPA publishes it (CAMPD): mass by hour in short tons, by local clock."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from inversion.observations.readers.columns import Columns
 from inversion.observations.readers.files import lines_of, source_of
-from priors.hourly_table import on_the_clock
+from priors.hourly_table import csv_table, on_the_clock
 from priors.point_sources import PointSource
 from priors.series import Series
 from transport.constants import SECONDS_PER_HOUR
@@ -18,6 +17,8 @@ from transport.errors import TanhengError
 KILOGRAMS_PER_SHORT_TON = 907.18474  # exact: 2000 lb of 0.45359237 kg
 METRES_PER_FOOT = 0.3048
 HEAVIEST = 10_000.0  # short tons per hour; the largest units emit about 1500
+WEST_OF_UTC = (-11.0, -4.0)  # h, standard times of the United States
+UNITED_STATES = (-180.0, -60.0, 15.0, 75.0)  # degrees west, east, south, north
 FRACTION = 0.02  # by which mass and rate × heat input may differ: the rate has three decimals
 # Low mass emission units use default factors, "Other" is not explained: both count as substitutes.
 STATUS = {
@@ -42,7 +43,7 @@ def read_campd(path: str | Path, utc_offset: float | Mapping[str, float]) -> dic
 
     Hours are local standard time all year and named by their beginning: UTC = local − offset. A mass is that of its
     hour, whatever the operating time. Hours without operation are empty and count as zero, status "off"; an operating
-    hour without mass, or an hour without row, is missing.
+    hour without mass, an hour without operating time, or an hour without row, is missing.
 
     Args:
         path: of the CSV file.
@@ -65,14 +66,16 @@ def read_campd(path: str | Path, utc_offset: float | Mapping[str, float]) -> dic
     for key in dict.fromkeys(unit.tolist()):
         facility, number = key.split("\n")
         rows = np.flatnonzero(unit == key)
-        start = local[rows] - np.timedelta64(round(_offset(utc_offset, facility) * SECONDS_PER_HOUR), "s")
+        offset = _offset(utc_offset, facility)
+        ahead = np.timedelta64(round(offset * SECONDS_PER_HOUR), "s")
+        start = local[rows] - ahead
         times, place = on_the_clock(start, np.timedelta64(3600, "s"), f"unit {number} of facility {facility}")
         values, states = np.full(len(times) - 1, np.nan), np.full(len(times) - 1, "missing", dtype="<U10")
         values[place], states[place] = mass[rows], status[rows]
-        month = times[:-1].astype("datetime64[M]").astype(int)
+        month = (times[:-1] + ahead).astype("datetime64[M]").astype(int)
         halves = np.array([f"{facility}/{number} {1970 + m // 12}-H{1 + m % 12 // 6}" for m in month.tolist()])
         series[facility, number] = Series(
-            f"{facility}/{number}", times, {"mass": values}, states, {"half-year": halves}, (source,)
+            f"{facility}/{number}", times, {"mass": values}, states, {"half-year": halves}, (source,), offset
         )
     return series
 
@@ -87,7 +90,7 @@ def read_campd_facilities(path: str | Path, heights: Mapping[tuple[str, str], fl
         heights: (facility ID, unit ID) to the height of its stack in m, where the file has no "Stack Height (ft)".
 
     Raises:
-        TanhengError: a column or a height is missing, or one unit stands at two places.
+        TanhengError: a column or a height is missing, a place is not in the United States, or one unit has two.
     """
     table = _table(path)
     facility, unit = (table.words(_name(table, _NAMES[k])) for k in ("facility", "unit"))
@@ -96,10 +99,12 @@ def read_campd_facilities(path: str | Path, heights: Mapping[tuple[str, str], fl
     places: dict[tuple[str, str], PointSource] = {}
     for i, key in enumerate(zip(facility.tolist(), unit.tolist(), strict=True)):
         height = heights.get(key, feet[i] * METRES_PER_FOOT)
-        if not np.isfinite([height, lon[i], lat[i]]).all():
+        west, east, south, north = UNITED_STATES
+        if not (west <= lon[i] <= east and south <= lat[i] <= north and np.isfinite(height)):
             raise TanhengError(
                 f"unit {'/'.join(key)} has no place", got=f"longitude {lon[i]}, latitude {lat[i]}, height {height} m",
-                expected="all three", remedy="give its stack's height in `heights`, in metres",
+                expected=f"all three, in the United States: longitude {west:g}…{east:g}, latitude {south:g}…{north:g}",
+                remedy="give its stack's height in `heights`, in metres; longitudes there are negative",
             )  # fmt: skip
         place = PointSource("/".join(key), float(lon[i]), float(lat[i]), "power", float(height))
         if places.setdefault(key, place) != place:
@@ -110,12 +115,7 @@ def read_campd_facilities(path: str | Path, heights: Mapping[tuple[str, str], fl
 
 def _table(path: str | Path) -> Columns:
     """The CSV file; texts may be quoted and hold commas."""
-    try:
-        rows = [row for row in csv.reader(lines_of(path), strict=True) if row]
-    except csv.Error as error:
-        raise TanhengError(f"{Path(path).name} is not a CSV file", got=str(error), expected="comma-separated values",
-                           remedy="download it again") from error  # fmt: skip
-    return Columns(Path(path).name, [n.strip() for n in rows[0]] if rows else [], rows[1:])
+    return csv_table(path, "\n".join(lines_of(path)), ",")
 
 
 def _name(table: Columns, names: Sequence[str]) -> str:
@@ -130,10 +130,10 @@ def _name(table: Columns, names: Sequence[str]) -> str:
 
 def _offset(given: float | Mapping[str, float], facility: str) -> float:
     offset = given.get(facility, np.nan) if isinstance(given, Mapping) else given
-    if not -12.0 <= offset <= 12.0:
+    if not WEST_OF_UTC[0] <= offset <= WEST_OF_UTC[1]:
         raise TanhengError(
             f"the clock of facility {facility} is not known", got=offset, expected="h ahead of UTC in standard time, "
-            "e.g. −5 Eastern … −8 Pacific", remedy="give utc_offset for this facility",
+            "negative: −4 Puerto Rico, −5 Eastern … −8 Pacific, −10 Hawaii", remedy="give utc_offset for this facility",
         )  # fmt: skip
     return float(offset)
 
@@ -154,7 +154,7 @@ def _local(table: Columns, date: str, hour: str) -> np.ndarray:
         at = int(bad.argmax())
         raise TanhengError(
             f"an hour of {table.name} cannot be read",
-            got=f"row {at + 1}: {table.words(date)[at]!r}, hour {table.words(hour)[at]!r}",
+            got=f"row {at + 1}: {str(table.words(date)[at])!r}, hour {str(table.words(hour)[at])!r}",
             expected="a date 2020-01-31 or 01-31-2020 and an hour 0…23", remedy="download the file again",
         )  # fmt: skip
     return days.astype("datetime64[s]") + hours.astype(int) * np.timedelta64(3600, "s")
@@ -165,12 +165,12 @@ def _mass(table: Columns, names: Mapping[str, str]) -> tuple[np.ndarray, np.ndar
     tons, operating = table.numbers(names["mass"]), table.numbers(names["operating"])
     said = table.words(names["indicator"])
     unknown = sorted(set(said.tolist()) - set(STATUS))
-    idle = ~(operating > 0.0)
+    idle = operating == 0.0
     with np.errstate(invalid="ignore"):
         wrong = {
             "an operating time outside 0…1": ~np.isnan(operating) & ~((operating >= 0.0) & (operating <= 1.0)),
             f"a mass outside 0…{HEAVIEST:g} short tons": ~np.isnan(tons) & ~((tons >= 0.0) & (tons <= HEAVIEST)),
-            "mass without operation": idle & (tons > 0.0),
+            "mass without operation": ~(operating > 0.0) & (tons > 0.0),
         }
     for what, rows in wrong.items():
         if rows.any() or unknown:
@@ -181,7 +181,7 @@ def _mass(table: Columns, names: Mapping[str, str]) -> tuple[np.ndarray, np.ndar
                 remedy="use the file as EPA publishes it",
             )  # fmt: skip
     status = np.array([STATUS[w] for w in said.tolist()])
-    status = np.where(idle, "off", np.where(np.isnan(tons), "missing", status))
+    status = np.where(idle, "off", np.where(np.isnan(tons) | np.isnan(operating), "missing", status))
     return tons * KILOGRAMS_PER_SHORT_TON / SECONDS_PER_HOUR, status
 
 

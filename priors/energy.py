@@ -14,10 +14,14 @@ from inversion.budget.quantity import NORMAL_95
 from inversion.observations.typed import build, entries
 from priors.hourly import HourlyEmissions, emissions
 from priors.series import Influence, Series
+from transport.constants import MOLAR_MASS
 from transport.errors import TanhengError
 
 CARRIERS = ("coal", "gas", "oil", "biomass", "electricity", "heat")
 INDIRECT = ("electricity", "heat")  # made elsewhere: scope 2
+# (gas, made elsewhere): range of EF, kg TJ-1, outside which a unit is wrong; hydrogen-rich gases emit least, blast
+# furnace gas most (260 000 kg TJ-1 in IPCC 2006).
+PLAUSIBLE = {("CO2", False): (2e4, 4e5), ("CO2", True): (1e3, 5e5)}
 ACTIVITIES = ("fuel_mass", "fuel_volume", "power")
 TERAJOULES_PER_MEGAJOULE, TERAJOULES_PER_JOULE = 1e-6, 1e-12
 
@@ -40,7 +44,8 @@ class Fuel:
         gas: that is emitted.
 
     Raises:
-        TanhengError: values outside their limits, a carrier or an activity that is not known, no reference.
+        TanhengError: values outside their limits or of another unit, a gas, a carrier or an activity that is not known,
+            no reference.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Fuel:
             return 0.0 <= limits[0] <= value <= limits[1]
 
         ncv = 1.0 if self.ncv is None else self.ncv
+        low, high = PLAUSIBLE.get((self.gas, self.carrier in INDIRECT), (0.0, 5e5))
         rules = {
             f"a carrier among {', '.join(CARRIERS)}": self.carrier in CARRIERS,
             f"per one of {', '.join(ACTIVITIES)}; electricity and heat per power": self.per in ACTIVITIES
@@ -67,7 +73,10 @@ class Fuel:
             "an NCV where fuel is metered, none for power": (self.ncv is None) == (self.per == "power"),
             "each value within its limits": within(self.factor, self.factor_limits) and within(ncv, self.ncv_limits)
             and within(self.oxidation, self.oxidation_limits) and self.oxidation_limits[1] <= 1.0,
-            "factor 0…5·10⁵ kg TJ-1 and NCV 1…150 MJ": self.factor <= 5e5 and (self.ncv is None or 1 <= ncv <= 150),
+            f"a gas among {', '.join(MOLAR_MASS)}": self.gas in MOLAR_MASS,
+            "an NCV of 1…150 MJ": self.ncv is None or 1 <= ncv <= 150,
+            f"a factor of {low:g}…{high:g} kg TJ-1 (not t TJ-1), or zero for biomass, electricity and heat":
+                low <= self.factor <= high or (self.factor == 0.0 and self.carrier not in ("coal", "gas", "oil")),
             "a reference": bool(self.reference.strip()),
         }  # fmt: skip
         for rule, holds in rules.items():

@@ -23,13 +23,15 @@ SCOPES = ("direct", "indirect")
 class Effect:
     """One cause in a series of rates: e (nt,) kg s-1 per standard uncertainty, signed, and groups (nt,) of hours.
 
-    Hours of one group, here or in another series, share one error; "" is an error of the hour's own.
+    Hours of one group, here or in another series, share one error of the cause and quantity; "" is an error of the
+    hour's own. Errors of two quantities are two, also where their cause has one name.
     """
 
     cause: str
     size: np.ndarray
     groups: np.ndarray
     dof: float = np.inf
+    quantity: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +49,7 @@ class HourlyEmissions:
         sources, steps: where it comes from and what was done.
 
     Raises:
-        TanhengError: arrays that do not fit, or a rate that is not finite.
+        TanhengError: arrays that do not fit, times that do not increase, or a rate that is not finite.
     """
 
     name: str
@@ -64,10 +66,12 @@ class HourlyEmissions:
         n = len(self.times) - 1
         fits = all(a.shape == (n,) for e in self.effects for a in (e.size, e.groups)) and self.rate.shape == (n,)
         finite = fits and np.isfinite(self.rate[self.status != "missing"]).all()
-        if not finite or self.scope not in SCOPES or not all(np.isfinite(e.size).all() for e in self.effects):
+        rising = n > 0 and bool((np.diff(self.times) > np.timedelta64(0, "s")).all())
+        known = fits and all(np.isfinite(e.size).all() for e in self.effects)
+        if not finite or not rising or not known or self.scope not in SCOPES:
             raise TanhengError(
                 f"the rates of {self.name} cannot be used", got=f"{n} hours, scope {self.scope}",
-                expected="finite rates and effects in every hour, scope direct or indirect",
+                expected="times that increase, finite rates and effects in every hour, scope direct or indirect",
                 remedy="call hours without a rate missing",
             )  # fmt: skip
 
@@ -120,7 +124,7 @@ class HourlyEmissions:
         """(n,) kg s-1, mean rate of each period between edges (n+1,); mass is conserved.
 
         Raises:
-            TanhengError: missing hours, or a period that reaches beyond the series.
+            TanhengError: missing hours, edges that do not increase, or a period that reaches beyond the series.
         """
         return overlap(self, edges) @ self.rate / seconds_of(edges)
 
@@ -140,10 +144,14 @@ def overlap(stream: HourlyEmissions, edges: np.ndarray) -> csr_array:
     """(n, nt) seconds that each hour of a stream lies in each period.
 
     Raises:
-        TanhengError: missing hours, or a period that reaches beyond the series.
+        TanhengError: missing hours, edges that do not increase, or a period that reaches beyond the series.
     """
     edges = np.asarray(edges).astype("datetime64[s]")
-    inside = len(edges) > 1 and edges[0] >= stream.times[0] and edges[-1] <= stream.times[-1]
+    # NaT is neither before nor after anything.
+    if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > np.timedelta64(0, "s")).all():
+        raise TanhengError("these are no edges of periods", got=np.array2string(edges, threshold=6),
+                           expected="at least two times that increase", remedy="sort them")  # fmt: skip
+    inside = edges[0] >= stream.times[0] and edges[-1] <= stream.times[-1]
     if not inside or stream.missing.any():
         raise TanhengError(
             f"{stream.name} does not cover the period", got=f"{stream.times[0]} … {stream.times[-1]}, "
@@ -175,7 +183,8 @@ def emissions(
         scope: "direct" or "indirect".
 
     Raises:
-        TanhengError: an influence on a quantity or label that is not there, or a rate that is not finite.
+        TanhengError: an influence on a quantity or label that is not there, one that is stated twice, or a rate that
+            is not finite.
     """
     constants = dict(constants or {})
     unknown = sorted({i.quantity for i in influences} - set(series.values) - set(constants))
@@ -183,6 +192,12 @@ def emissions(
         raise TanhengError(
             f"{series.name} has no such quantity", got=", ".join(unknown),
             expected=", ".join([*series.values, *constants]), remedy="correct the influences",
+        )  # fmt: skip
+    said = [(i.quantity, i.cause, i.shared, i.status) for i in influences]
+    if len(set(said)) < len(said):
+        raise TanhengError(
+            f"an influence on {series.name} counts twice", got=", ".join(f"{q}: {c}" for q, c, *_ in said),
+            expected="each cause of a quantity once", remedy="leave it out, or name causes apart",
         )  # fmt: skip
     n, working = len(series.times) - 1, ~np.isin(series.status, ("off", "missing"))
     # Hours without operation are computed with values of one and then left out: their own may be NaN.
@@ -195,7 +210,8 @@ def emissions(
     for i in influences:
         u = i.u * np.abs(inputs[i.quantity]) if i.kind == "relative" else np.full(n, i.u)
         here = working & ((series.status == i.status) if i.status else True)
-        effects.append(Effect(i.cause, np.where(here, slope[i.quantity] * u, 0.0), groups_of(series, i.shared), i.dof))
+        size = np.where(here, slope[i.quantity] * u, 0.0)
+        effects.append(Effect(i.cause, size, groups_of(series, i.shared), i.dof, i.quantity))
     rate = np.where(working, rate, np.where(series.status == "off", 0.0, np.nan))
     step = Step("hourly emissions", int(working.sum()), tuple(
         (s, int((series.status == s).sum())) for s in ("off", "missing") if (series.status == s).any()))  # fmt: skip

@@ -1,7 +1,10 @@
 """Hourly monitoring data of any system: plain CSV with a map that declares what its columns mean."""
 
+import csv
 import dataclasses
 import datetime
+import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,23 +13,27 @@ import numpy as np
 import yaml
 
 from inversion.observations.readers.columns import Columns
-from inversion.observations.readers.files import content, lines_of, source_of
-from priors.series import STATUS, Series
+from inversion.observations.readers.files import content, source_of
+from priors.series import RANGES, STATUS, Series
 from transport.constants import ZERO_CELSIUS
 from transport.errors import TanhengError
 
-# quantity: unit to (factor, offset) into the unit of the house, and the range outside which nothing can be meant.
-UNITS: dict[str, tuple[dict[str, tuple[float, float]], tuple[float, float]]] = {
-    "concentration": ({"mol mol-1": (1.0, 0.0), "%": (0.01, 0.0), "ppm": (1e-6, 0.0)}, (0.0, 0.6)),
-    "moisture": ({"mol mol-1": (1.0, 0.0), "%": (0.01, 0.0)}, (0.0, 0.6)),
-    "flow": ({"m3 s-1": (1.0, 0.0), "m3 h-1": (1 / 3600, 0.0)}, (0.0, 5000.0)),
-    "temperature": ({"K": (1.0, 0.0), "degC": (1.0, ZERO_CELSIUS)}, (250.0, 1500.0)),
-    "pressure": ({"Pa": (1.0, 0.0), "hPa": (100.0, 0.0), "kPa": (1000.0, 0.0)}, (4e4, 1.2e5)),
-    "mass": ({"kg s-1": (1.0, 0.0), "kg h-1": (1 / 3600, 0.0), "t h-1": (1 / 3.6, 0.0)}, (0.0, 5000.0)),
-    "fuel_mass": ({"kg s-1": (1.0, 0.0), "kg h-1": (1 / 3600, 0.0), "t h-1": (1 / 3.6, 0.0)}, (0.0, 5000.0)),
-    "fuel_volume": ({"m3 s-1": (1.0, 0.0), "m3 h-1": (1 / 3600, 0.0)}, (0.0, 5000.0)),
-    "power": ({"W": (1.0, 0.0), "kW": (1e3, 0.0), "MW": (1e6, 0.0), "GJ h-1": (1e9 / 3600, 0.0)}, (0.0, 2e10)),
+_SHARE = {"mol mol-1": (1.0, 0.0), "%": (0.01, 0.0)}
+_VOLUME = {"m3 s-1": (1.0, 0.0), "m3 h-1": (1 / 3600, 0.0)}
+_MASS = {"kg s-1": (1.0, 0.0), "kg h-1": (1 / 3600, 0.0), "t h-1": (1 / 3.6, 0.0)}
+# quantity: unit to (factor, offset) into the unit of the house
+UNITS: dict[str, dict[str, tuple[float, float]]] = {
+    "concentration": _SHARE | {"ppm": (1e-6, 0.0)},
+    "moisture": _SHARE,
+    "flow": _VOLUME,
+    "temperature": {"K": (1.0, 0.0), "degC": (1.0, ZERO_CELSIUS)},
+    "pressure": {"Pa": (1.0, 0.0), "hPa": (100.0, 0.0), "kPa": (1000.0, 0.0)},
+    "mass": _MASS,
+    "fuel_mass": _MASS,
+    "fuel_volume": _VOLUME,
+    "power": {"W": (1.0, 0.0), "kW": (1e3, 0.0), "MW": (1e6, 0.0), "GJ h-1": (1e9 / 3600, 0.0)},
 }
+ENCODINGS = ("utf-8", "gbk", "gb18030", "latin-1")
 LONGEST = 400 * 366 * 24  # hours that a series may span
 
 
@@ -40,12 +47,14 @@ class SeriesMap:
         utc_offset: hours that the clock of the file is ahead of UTC all year; summer time is not allowed.
         stamp: what times label: "start" or "end" of the hour.
         columns: quantity to {"column": name, "unit": unit}, see `UNITS`.
-        time_format: of `datetime.strptime`, or "iso".
+        time_format: of `datetime.strptime`, with the year, or "iso"; 24:00 is the end of its day.
         interval: length of a row in s.
         status: column that says how a row came about; none: rows with all values are measured.
         words: status of this house to the words of the file.
         labels: name to column of what rows with one error share.
-        separator: between columns.
+        separator: between columns; texts that hold it stand in double quotes.
+        decimal: "." or ",", the point of decimal fractions; there is no sign between thousands.
+        encoding: of the file, one of `ENCODINGS`.
         attribution: licence and citation.
 
     Raises:
@@ -63,26 +72,31 @@ class SeriesMap:
     words: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     separator: str = ","
+    decimal: str = "."
+    encoding: str = "utf-8"
     attribution: str = ""
 
     def __post_init__(self):
-        bad = [f"{q} in {c['unit']}" for q, c in self.columns.items() if c["unit"] not in UNITS.get(q, ({}, ()))[0]]
+        whole = all(isinstance(c, Mapping) and set(c) == {"column", "unit"} for c in self.columns.values())
+        bad = [f"{q} in {c['unit']}" for q, c in self.columns.items() if whole and c["unit"] not in UNITS.get(q, {})]
         said = [w for words in self.words.values() for w in words]
         rules = {
-            f"quantities among {', '.join(UNITS)} in units of `UNITS`": not bad and bool(self.columns),
+            f"quantities among {', '.join(UNITS)}, each with column and unit of `UNITS`": whole and not bad
+            and bool(self.columns),
+            "a time_format with a year, or iso": self.time_format == "iso" or "%y" in self.time_format.lower(),
+            f"decimal . or , and an encoding among {', '.join(ENCODINGS)}": self.decimal in (".", ",")
+            and self.encoding in ENCODINGS,
             "stamp start or end": self.stamp in ("start", "end"),
             f"words of {', '.join(STATUS)}, each once, with a column of status": set(self.words) <= set(STATUS)
             and len(set(said)) == len(said) and bool(said) == bool(self.status),
             "at most 14 h from UTC": abs(self.utc_offset) <= 14.0,
             "an interval of whole seconds, 60 s to a day": 60.0 <= self.interval <= 86400.0 and self.interval % 1 == 0,
-            "a separator of one character": len(self.separator) == 1,
+            "a separator of one character, no quote": len(self.separator) == 1 and self.separator not in '"\r\n',
         }  # fmt: skip
         for rule, holds in rules.items():
             if not holds:
                 raise TanhengError(
-                    "a map of hourly columns cannot be used", got=f"{', '.join(bad)} stamp {self.stamp}, status "
-                    f"{self.status!r}, words {dict(self.words)}, utc_offset {self.utc_offset:g}, interval "
-                    f"{self.interval:g}, separator {self.separator!r}"[:300],
+                    "a map of hourly columns cannot be used", got=repr(self)[:400],
                     expected=rule, remedy="correct the map; see docs/account.md",
                 )  # fmt: skip
 
@@ -143,11 +157,16 @@ def read_series(path: str | Path, columns: SeriesMap) -> Series:
         TanhengError: a column is missing, a word cannot be read, times repeat or do not lie on the hour, values cannot
             be meant.
     """
-    lines = [line for line in lines_of(path) if line.strip()]
-    words = [[w.strip().strip('"') for w in line.split(columns.separator)] for line in lines]
-    table = Columns(Path(path).name, words[0], words[1:])
+    try:
+        text = content(path).decode(columns.encoding.replace("utf-8", "utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise TanhengError(
+            f"{Path(path).name} is not text in {columns.encoding}", got=f"byte {error.start} cannot be decoded",
+            expected=f"an encoding among {', '.join(ENCODINGS)}", remedy="state `encoding` in the map, e.g. gbk",
+        ) from error  # fmt: skip
+    table = csv_table(path, text, columns.separator)
     starts = _starts(table, columns)
-    values = {q: _values(table, q, c["column"], c["unit"]) for q, c in columns.columns.items()}
+    values = {q: _values(table, q, c["column"], c["unit"], columns.decimal) for q, c in columns.columns.items()}
     status = _status(table, columns, np.all([np.isfinite(v) for v in values.values()], axis=0))
     step = np.timedelta64(int(columns.interval), "s")
     times, place = on_the_clock(starts, step, table.name)
@@ -161,7 +180,24 @@ def read_series(path: str | Path, columns: SeriesMap) -> Series:
     said = f"declared: clock UTC{columns.utc_offset:+g} h, times at the {columns.stamp} of {columns.interval:g} s"
     source = source_of(path, "read_series", columns.stamp, columns.attribution, (said,))
     return Series(columns.name, times, {q: spread(v, np.nan) for q, v in values.items()}, spread(status, "missing"),
-                  labels, (source,))  # fmt: skip
+                  labels, (source,), columns.utc_offset)  # fmt: skip
+
+
+def csv_table(path: str | Path, text: str, separator: str) -> Columns:
+    """Columns of CSV text; texts may be quoted and hold the separator.
+
+    Raises:
+        TanhengError: quotes that do not end, or lines of unlike length.
+    """
+    try:
+        found = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        rows = [row for row in found if any(w.strip() for w in row)]
+    except csv.Error as error:
+        raise TanhengError(
+            f"{Path(path).name} is not a CSV file", got=str(error), expected=f"values between {separator!r}",
+            remedy="copy the file again",
+        ) from error  # fmt: skip
+    return Columns(Path(path).name, [n.strip() for n in rows[0]] if rows else [], rows[1:])
 
 
 def on_the_clock(starts: np.ndarray, step: np.timedelta64, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -182,15 +218,25 @@ def on_the_clock(starts: np.ndarray, step: np.timedelta64, what: str) -> tuple[n
     return starts.min() + step * np.arange(place.max() + 2), place
 
 
-def _values(table: Columns, quantity: str, column: str, unit: str) -> np.ndarray:
+def _values(table: Columns, quantity: str, column: str, unit: str, decimal: str) -> np.ndarray:
     """(n,) in the unit of the house.
 
     Raises:
         TanhengError: a value that cannot be meant.
     """
-    units, (low, high) = UNITS[quantity]
-    factor, offset = units[unit]
-    values = table.numbers(column) * factor + offset
+    factor, offset = UNITS[quantity][unit]
+    low, high = RANGES[quantity]
+    words = table.words(column).tolist()
+    if decimal == ",":  # points and commas change places, so that a point between thousands is no number
+        words = [w.translate(str.maketrans(",.", ".,")) for w in words]
+    try:
+        numbers = Columns(table.name, [column], [[w] for w in words]).numbers(column)
+    except TanhengError as error:
+        raise TanhengError(
+            f"{column} of {table.name} is not a number", got=error.got, expected=f"numbers with decimal {decimal!r}, "
+            "without signs between thousands", remedy="correct the row, or state `decimal` in the map",
+        ) from error  # fmt: skip
+    values = numbers * factor + offset
     bad = np.isfinite(values) & ~((values >= low) & (values <= high)) | np.isinf(values)
     if bad.any():
         raise TanhengError(
@@ -223,6 +269,9 @@ def _starts(table: Columns, columns: SeriesMap) -> np.ndarray:
     offset = datetime.timezone(datetime.timedelta(hours=columns.utc_offset))
     starts = np.empty(table.length, "datetime64[s]")
     for i, word in enumerate(table.words(columns.time).tolist()):
+        end_of_day = re.search(r"(?<!\d)24(:00)+(?!\S)", word)
+        if end_of_day:
+            word = word[: end_of_day.start()] + "00" + word[end_of_day.start() + 2 :]
         try:
             if columns.time_format == "iso":
                 when = datetime.datetime.fromisoformat(word)
@@ -231,6 +280,7 @@ def _starts(table: Columns, columns: SeriesMap) -> np.ndarray:
             when = when if when.tzinfo else when.replace(tzinfo=offset)
             if not 1900 <= when.year < 2200:
                 raise ValueError(f"year {when.year}")
+            when = when + datetime.timedelta(days=1) if end_of_day else when
             starts[i] = when.astimezone(datetime.UTC).replace(tzinfo=None)
         except (ValueError, OverflowError) as error:
             raise TanhengError(

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import brentq
 
-from inversion.budget.quantity import NORMAL_95, WIDTHS
+from inversion.budget.quantity import NORMAL_95, WIDTHS, is_number
 from transport.errors import TanhengError
 
 # Half of the central 95 % interval over the standard deviation.
@@ -21,13 +21,16 @@ def standard_uncertainty(value: float, percent: float, distribution: str = "norm
     U%/100 = exp(−σ²/2) sinh(1.96 σ), u = x √(exp σ² − 1).
 
     Raises:
-        TanhengError: an unknown distribution, U% < 0, or a lognormal that no U% of this size has.
+        TanhengError: a value that is not finite, or not positive for a lognormal; an unknown distribution, U% < 0, or a
+            lognormal that no U% of this size has.
     """
+    numbers = is_number(value) and is_number(percent) and bool(np.isfinite(value))
     most = np.exp(-0.5 * _WIDEST**2) * np.sinh(NORMAL_95 * _WIDEST) if distribution == "lognormal" else np.inf
-    if distribution not in DISTRIBUTIONS or not 0.0 <= percent < np.inf or percent / 100.0 >= most:
+    usable = numbers and 0.0 <= percent < 100.0 * most and (distribution != "lognormal" or value > 0.0)
+    if distribution not in DISTRIBUTIONS or not usable:
         raise TanhengError(
-            "an uncertainty in per cent cannot be used", got=f"{percent} % {distribution}",
-            expected=f"≥ 0 %, {', '.join(DISTRIBUTIONS)}; lognormal below 340 %",
+            "an uncertainty in per cent cannot be used", got=f"{value!r} with {percent!r} % {distribution}",
+            expected=f"a finite number, ≥ 0 %, {', '.join(DISTRIBUTIONS)}; lognormal of a positive value, below 340 %",
             remedy="state U% = half of the 95 % interval over the mean",
         )  # fmt: skip
     if distribution != "lognormal":
@@ -38,13 +41,28 @@ def standard_uncertainty(value: float, percent: float, distribution: str = "norm
 
 
 def percent_of(value: float, u: float) -> float:
-    """U% of a normal result, 196 u/|x|."""
-    return 100.0 * NORMAL_95 * u / abs(value)
+    """U% of a normal result, 196 u/|x|.
+
+    Raises:
+        TanhengError: a value of zero.
+    """
+    return 100.0 * NORMAL_95 * u / _size(value)
 
 
 def percent_of_interval(mean: float, low: float, high: float) -> float:
-    """U% of any result from its 2.5 % and 97.5 % points."""
-    return 100.0 * 0.5 * (high - low) / abs(mean)
+    """U% of any result from its 2.5 % and 97.5 % points.
+
+    Raises:
+        TanhengError: a mean of zero.
+    """
+    return 100.0 * 0.5 * (high - low) / _size(mean)
+
+
+def _size(value: float) -> float:
+    if not abs(value) > 0.0:
+        raise TanhengError("zero has no uncertainty in per cent", got=value, expected="a value that is not zero",
+                           remedy="state u itself")  # fmt: skip
+    return abs(value)
 
 
 def expanded_k2(value: float, percent: float) -> float:

@@ -14,7 +14,7 @@ from priors.hourly import HourlyEmissions
 from priors.inventory import MICROMOLES, Inventory
 from transport.constants import STANDARD_GRAVITY
 from transport.errors import TanhengError
-from transport.grid import GEOGRAPHIC, Grid
+from transport.grid import GEOGRAPHIC, Grid, check_edges
 from transport.sources import Injection
 from transport.units import molar_mass
 
@@ -62,7 +62,10 @@ class PointSource:
             "increasing heights ≥ 0": not z.size or (z.size > 1 and z[0] >= 0 and bool((np.diff(z) > 0).all())),
             "a share ≥ 0 for each range, not all zero": not w.size
             or (w.size == z.size - 1 and bool((w >= 0).all()) and w.sum() > 0),
-            "diameter, temperature and velocity > 0 where known": not any(v <= 0 for v in gas),
+            "where known: diameter 0…50 m, gas of 250…1500 K (not °C), velocity 0…100 m s-1": all(
+                np.isnan(v) or low < v < high
+                for v, (low, high) in zip(gas, ((0.0, 50.0), (250.0, 1500.0), (0.0, 100.0)), strict=True)
+            ),
             f"a stream among {', '.join(STREAMS)}": self.stream in STREAMS,
         }
         for rule, holds in rules.items():
@@ -93,11 +96,13 @@ def plume_rise(source: PointSource, wind: float, air: float, gradient: float = 0
         ISC3 user's guide vol. II, EPA-454/B-95-003b, §1.1.4.
     """
     d, T, v = source.diameter, source.temperature, source.velocity
-    if not np.isfinite([d, T, v, wind, gradient]).all() or not 180.0 < air < 340.0 or wind < 0.0:
+    weather = 180.0 < air < 340.0 and 0.0 <= wind < 100.0 and abs(gradient) < 0.5
+    if not weather or not np.isfinite([d, T, v]).all():
         raise TanhengError(
             f"the rise of the plume of {source.name} cannot be computed",
             got=f"diameter {d} m, gas {T} K, {v} m/s; wind {wind} m/s, air {air} K, gradient {gradient} K/m",
-            expected="all of them known", remedy="state them, or give the source a profile of heights",
+            expected="all of them known, air 180…340 K, wind 0…100 m/s, gradient within 0.5 K/m",
+            remedy="state them in these units, or give the source a profile of heights",
         )  # fmt: skip
     u = max(wind, 1.0)  # Briggs' formulas diverge in a calm; ISC3 limits likewise
     F = STANDARD_GRAVITY * v * d**2 * max(T - air, 0.0) / (4.0 * T)
@@ -121,9 +126,10 @@ def injection_profile(edges: np.ndarray, source: PointSource, rise: float = 0.0)
         rise: Δh, m.
 
     Raises:
-        TanhengError: the release reaches above the model, or the rise is negative.
+        TanhengError: the release reaches above the model, the rise is negative, or edges do not increase.
     """
     edges = np.asarray(edges, float)
+    check_edges("layers", edges)
     z = np.array(source.heights or (source.height + 0.5 * rise, source.height + 1.5 * rise))
     if not z[-1] <= edges[-1] or not rise >= 0.0 or edges[0] > z[0]:
         raise TanhengError(
@@ -153,7 +159,8 @@ class PointSources:
         steps: what was done.
 
     Raises:
-        TanhengError: shapes that disagree, repeated names, rates that are not finite or of the wrong sign.
+        TanhengError: shapes that disagree, repeated names, times that do not increase, rates that are not finite or of
+            the wrong sign.
     """
 
     species: str
@@ -165,11 +172,14 @@ class PointSources:
 
     def __post_init__(self):
         object.__setattr__(self, "times", np.asarray(self.times).astype("datetime64[s]"))
+        object.__setattr__(self, "rate", np.asarray(self.rate, float))
         names, shape = [s.name for s in self.sources], (len(self.sources), len(self.times) - 1)
-        if self.rate.shape != shape or not np.isfinite(self.rate).all() or len(set(names)) != len(names) or not names:
+        rising = bool((np.diff(self.times) > np.timedelta64(0, "s")).all())
+        fits = self.rate.shape == shape and bool(np.isfinite(self.rate).all())
+        if not fits or not rising or len(set(names)) != len(names) or not names:
             raise TanhengError(
                 "the rates of point sources do not fit them", got=f"shape {self.rate.shape}, {len(set(names))} names",
-                expected=f"{shape} of sources with different names and periods, all finite",
+                expected=f"{shape} of sources with different names and periods that follow each other, all finite",
                 remedy="fill missing hours with HourlyEmissions.filled, and number stacks of one name",
             )  # fmt: skip
         sign = np.array([1.0 if s.stream == "emission" else -1.0 for s in self.sources])
@@ -186,7 +196,7 @@ class PointSources:
         """Sources with hourly series, as means over periods; mass is conserved.
 
         Raises:
-            TanhengError: indirect emissions (they are made elsewhere), several species, missing hours.
+            TanhengError: indirect emissions (they are made elsewhere), several species, missing hours, a stream twice.
         """
         kinds = {(stream.species, stream.scope) for _, stream in pairs}
         if len(kinds) != 1 or {scope for _, scope in kinds} != {"direct"}:
@@ -195,6 +205,10 @@ class PointSources:
                 got=", ".join(sorted(" ".join(k) for k in kinds)) or "none", expected="one species, all direct",
                 remedy="leave indirect emissions (electricity, heat) to the account",
             )  # fmt: skip
+        names = [stream.name for _, stream in pairs]
+        if len(set(names)) != len(names):
+            raise TanhengError("a stream is given to two sources", got=", ".join(names), expected="each name once",
+                               remedy="split the stream, or name streams apart")  # fmt: skip
         rate = np.stack([stream.mean_over(times) for _, stream in pairs])
         files = tuple({f.sha256: f for _, stream in pairs for f in stream.sources}.values())
         return cls(pairs[0][1].species, tuple(s for s, _ in pairs), times, rate, files,
@@ -236,7 +250,7 @@ class PointSources:
         rows, columns = np.array(cells).T
         return rows, columns
 
-    def injection(self, grid: Grid, heights: np.ndarray, rises: Sequence[float] = ()) -> Injection:
+    def injection(self, grid: Grid, heights: np.ndarray, rises: Sequence[float] | np.ndarray = ()) -> Injection:
         """Cells and layers for `transport.sources`.
 
         Args:
@@ -245,13 +259,15 @@ class PointSources:
             rises: (n,) m of the plumes; none: zero.
 
         Raises:
-            TanhengError: a source outside the model.
+            TanhengError: a source outside the model, or another number of rises.
         """
         rows, columns = self.cells(grid)
+        rise = np.asarray(rises, float) if len(rises) else np.zeros(len(rows))
+        if rise.shape != rows.shape:
+            raise TanhengError("these rises are not those of the sources", got=f"shape {rise.shape}",
+                               expected=f"{rows.shape}, or none", remedy="give one rise per source")  # fmt: skip
         edges = [heights if np.ndim(heights) == 1 else heights[:, r, c] for r, c in zip(rows, columns, strict=True)]
-        profiles = [
-            injection_profile(e, s, h) for e, s, h in zip(edges, self.sources, rises or [0.0] * len(rows), strict=True)
-        ]
+        profiles = [injection_profile(e, s, h) for e, s, h in zip(edges, self.sources, rise.tolist(), strict=True)]
         return Injection(rows, columns, np.array(profiles))
 
     def release(self) -> np.ndarray:

@@ -19,14 +19,18 @@ class Total:
         mass, u: kg.
         dof: effective degrees of freedom.
         shares: cause to its share of u² in %; they sum to 100.
-        seconds: length of the period.
+        species, scope: of the streams.
+        start, end: of the period, UTC.
     """
 
     mass: float
     u: float
     dof: float
     shares: Mapping[str, float]
-    seconds: float
+    species: str
+    scope: str
+    start: np.datetime64
+    end: np.datetime64
 
     def expanded(self, p: float = 0.95) -> float:
         """U = k u, kg."""
@@ -36,13 +40,23 @@ class Total:
         """As mean rate of a measurand.
 
         Raises:
-            TanhengError: the measurand's period has another length.
+            TanhengError: the measurand is of another gas, kind or period.
         """
-        seconds = float((measurand.end - measurand.start) / np.timedelta64(1, "s"))
-        if seconds != self.seconds:
-            raise TanhengError("the total is of another period", got=f"{self.seconds / 3600:g} h",
-                               expected=f"{seconds / 3600:g} h", remedy="sum over the measurand's period")  # fmt: skip
-        return Estimate(measurand, self.mass / seconds, self.u / seconds, method, self.dof)
+        m = measurand
+        given = {"gas": self.species, "start": self.start, "end": self.end, "scope": self.scope}
+        wanted = {"gas": m.gas, "start": m.start, "end": m.end, "scope": "indirect" if m.kind == "indirect" else
+                  "direct"}  # fmt: skip
+        signed = {"emission": self.mass >= 0.0, "uptake": self.mass <= 0.0}.get(m.kind, True)
+        unlike = [k for k in given if given[k] != wanted[k]]
+        if unlike or not signed:
+            raise TanhengError(
+                "the total is of another measurand",
+                got="; ".join(f"{k} {given[k]}" for k in unlike) or f"{self.mass:g} kg",
+                expected="; ".join(f"{k} {wanted[k]}" for k in unlike) or f"a sign that {m.kind} has, or kind net",
+                remedy="sum over the measurand's period, streams of its gas and kind",
+            )  # fmt: skip
+        seconds = float((m.end - m.start) / np.timedelta64(1, "s"))
+        return Estimate(m, self.mass / seconds, self.u / seconds, method, self.dof)
 
 
 def total(streams: Sequence[HourlyEmissions], start, end) -> Total:
@@ -55,7 +69,7 @@ def total(streams: Sequence[HourlyEmissions], start, end) -> Total:
         start, end: of the period, UTC.
 
     Raises:
-        TanhengError: unlike streams, or one that does not cover the period.
+        TanhengError: unlike streams, a name twice, one that does not cover the period, or a period that does not last.
     """
     _alike(streams)
     edges = np.array([start, end], "datetime64[s]")
@@ -68,7 +82,8 @@ def total(streams: Sequence[HourlyEmissions], start, end) -> Total:
     shares: dict[str, float] = {}
     for cause, e, _ in terms:
         shares[cause] = shares.get(cause, 0.0) + (100.0 * float((e**2).sum()) / variance if variance else 0.0)
-    return Total(mass, variance**0.5, effective_dof(contributions, dofs, variance), shares, float(seconds_of(edges)[0]))
+    return Total(mass, variance**0.5, effective_dof(contributions, dofs, variance), shares,
+                 streams[0].species, streams[0].scope, edges[0], edges[1])  # fmt: skip
 
 
 def covariance(streams: Sequence[HourlyEmissions], edges: np.ndarray) -> np.ndarray:
@@ -76,7 +91,7 @@ def covariance(streams: Sequence[HourlyEmissions], edges: np.ndarray) -> np.ndar
     _alike(streams)
     n, size = len(edges) - 1, (len(edges) - 1) * len(streams)
     C = np.zeros((size, size))
-    keys: dict[tuple[str, str], int] = {}
+    keys: dict[tuple[str, str, str], int] = {}
     lines = []
     for i, s in enumerate(streams):
         W = diags_array(1.0 / seconds_of(edges)) @ overlap(s, edges)
@@ -85,7 +100,9 @@ def covariance(streams: Sequence[HourlyEmissions], edges: np.ndarray) -> np.ndar
             own = W @ diags_array(np.where(effect.groups == "", effect.size, 0.0))
             C[rows, rows] += (own @ own.T).toarray()
             shared = np.flatnonzero(effect.groups != "")
-            place = [keys.setdefault((effect.cause, g), len(keys)) for g in effect.groups[shared].tolist()]
+            place = [
+                keys.setdefault((effect.cause, effect.quantity, g), len(keys)) for g in effect.groups[shared].tolist()
+            ]
             sizes = csr_array((effect.size[shared], (shared, place)), shape=(len(s.rate), len(keys)))
             part = (W @ sizes).tocoo()
             lines.append((part.data, part.row + i * n, part.col))
@@ -102,12 +119,16 @@ def _alike(streams: Sequence[HourlyEmissions]) -> None:
             expected="one species; direct or indirect emissions, never both",
             remedy="sum direct and indirect emissions apart",
         )  # fmt: skip
+    names = [s.name for s in streams]
+    if len(set(names)) != len(names):
+        raise TanhengError("a stream counts twice", got=", ".join(sorted(n for n in set(names) if names.count(n) > 1)),
+                           expected="each name once", remedy="leave it out, or name the streams apart")  # fmt: skip
 
 
 def _terms(streams: Sequence[HourlyEmissions], edges: np.ndarray) -> list[tuple[str, np.ndarray, float]]:
     """(cause, independent contributions in kg, dof) of one period."""
     terms: list[tuple[str, np.ndarray, float]] = []
-    shared: dict[tuple[str, str], tuple[float, float]] = {}
+    shared: dict[tuple[str, str, str], tuple[float, float]] = {}
     for s in streams:
         seconds = overlap(s, edges).toarray()[0]
         for effect in s.effects:
@@ -116,8 +137,9 @@ def _terms(streams: Sequence[HourlyEmissions], edges: np.ndarray) -> list[tuple[
             names, place = np.unique(effect.groups, return_inverse=True)
             for name, value in zip(names, np.bincount(place, part), strict=True):
                 if name:
-                    before, dof = shared.get((effect.cause, str(name)), (0.0, effect.dof))
+                    error = effect.cause, effect.quantity, str(name)
+                    before, dof = shared.get(error, (0.0, effect.dof))
                     # Two statements about one error: the weaker one counts.
-                    shared[effect.cause, str(name)] = before + float(value), min(dof, effect.dof)
-    terms += [(cause, np.array([value]), dof) for (cause, _), (value, dof) in shared.items()]
+                    shared[error] = before + float(value), min(dof, effect.dof)
+    terms += [(cause, np.array([value]), dof) for (cause, *_), (value, dof) in shared.items()]
     return terms

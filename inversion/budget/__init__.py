@@ -1,5 +1,9 @@
 """Uncertainty as the GUM has it: budgets, Monte Carlo, several outputs, and comparison of like with like."""
 
+from inversion.budget.joint import JointDistribution as JointDistribution
+from inversion.budget.joint import draws_of as draws_of
+from inversion.budget.joint import ellipsoid_of_draws as ellipsoid_of_draws
+from inversion.budget.joint import monte_carlo_joint as monte_carlo_joint
 from inversion.budget.linear import Budget as Budget
 from inversion.budget.linear import JointResult as JointResult
 from inversion.budget.linear import Row as Row
@@ -8,6 +12,8 @@ from inversion.budget.linear import effective_dof as effective_dof
 from inversion.budget.linear import ellipsoid_factor as ellipsoid_factor
 from inversion.budget.linear import propagate as propagate
 from inversion.budget.linear import propagate_joint as propagate_joint
+from inversion.budget.linear import simultaneous_factor as simultaneous_factor
+from inversion.budget.measurand import P_K2 as P_K2
 from inversion.budget.measurand import Comparison as Comparison
 from inversion.budget.measurand import Estimate as Estimate
 from inversion.budget.measurand import Measurand as Measurand
@@ -16,8 +22,6 @@ from inversion.budget.measurand import mask_sha256 as mask_sha256
 from inversion.budget.monte_carlo import Distribution as Distribution
 from inversion.budget.monte_carlo import Statement as Statement
 from inversion.budget.monte_carlo import Validation as Validation
-from inversion.budget.monte_carlo import draws_of as draws_of
-from inversion.budget.monte_carlo import ellipsoid_of_draws as ellipsoid_of_draws
 from inversion.budget.monte_carlo import monte_carlo as monte_carlo
 from inversion.budget.monte_carlo import tolerance as tolerance
 from inversion.budget.monte_carlo import validate as validate

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import chi2
 from scipy.stats import t as student
 
+from inversion.budget.model import checked, refuse_blind
 from inversion.budget.quantity import Inputs, Model
 from transport.errors import TanhengError
 
@@ -96,9 +97,33 @@ def coverage_factor(dof: float, p: float = 0.95) -> float:
 def ellipsoid_factor(outputs: int, p: float = 0.95) -> float:
     """k_p of the coverage ellipsoid (η−y)ᵀ U⁻¹ (η−y) = k_p² of a joint normal result: √χ²_m(p).
 
+    Raises:
+        TanhengError: no output, or p outside (0, 1).
+
     Reference: JCGM 102:2011, §6.5.2.
     """
+    _check_region(outputs, p)
     return float(np.sqrt(chi2.ppf(p, outputs)))
+
+
+def simultaneous_factor(outputs: int, p: float = 0.95) -> float:
+    """k of m intervals y_j ± k u_j that hold together with at least p (Bonferroni): the (1+q)/2 point of the normal.
+
+    q = 1 − (1−p)/m
+
+    Raises:
+        TanhengError: no output, or p outside (0, 1).
+
+    Reference: JCGM 102:2011, §6.5 (hyper-rectangular region).
+    """
+    _check_region(outputs, p)
+    return coverage_factor(np.inf, 1.0 - (1.0 - p) / outputs)
+
+
+def _check_region(outputs: int, p: float) -> None:
+    if not (outputs >= 1 and 0.0 < p < 1.0):
+        raise TanhengError("there is no coverage region", got=f"{outputs} outputs, p {p}",
+                           expected="at least 1 output, 0 < p < 1", remedy="correct them")  # fmt: skip
 
 
 def propagate(model: Model, inputs: Inputs, name: str = "y", unit: str = "1") -> Budget:
@@ -112,12 +137,21 @@ def propagate(model: Model, inputs: Inputs, name: str = "y", unit: str = "1") ->
         name, unit: of the measurand.
 
     Raises:
-        TanhengError: the result or a sensitivity is not finite.
+        TanhengError: the result or a sensitivity is not finite, a sensitivity is zero although u changes the result,
+            or the model does not return a number.
 
     Reference: JCGM 100:2008, eq. 13 and 16; §G.4 for ν_eff.
     """
+    budget = linear(model, inputs, name, unit)
+    C = np.array([[r.sensitivity for r in budget.rows]])
+    refuse_blind(checked(model, inputs, 0), inputs, np.array(budget.y), C)
+    return budget
+
+
+def linear(model: Model, inputs: Inputs, name: str, unit: str) -> Budget:
+    """`propagate` where zero sensitivities are judged by a comparison with Monte Carlo that follows."""
     with jax.enable_x64(True):
-        y, gradient = jax.value_and_grad(model)(inputs.values)
+        y, gradient = jax.value_and_grad(checked(model, inputs, 0))(inputs.values)
     c = np.array([float(gradient[n]) for n in inputs.names])
     if not np.isfinite(y) or not np.isfinite(c).all():
         bad = [n for n, v in zip(inputs.names, c, strict=True) if not np.isfinite(v)]
@@ -169,15 +203,29 @@ class JointResult:
 
     @property
     def correlation(self) -> np.ndarray:
-        """(m, m)."""
+        """(m, m); an output without uncertainty is correlated with itself alone."""
         u = np.sqrt(np.diag(self.covariance))
-        return self.covariance / np.outer(u, u)
+        uu = np.outer(u, u)
+        r = np.divide(self.covariance, uu, out=np.zeros_like(uu), where=uu > 0.0)
+        np.fill_diagonal(r, 1.0)
+        return r
 
 
 def propagate_joint(model: Model, inputs: Inputs) -> JointResult:
-    """Outputs (m,) of a model that returns a vector, with their covariance."""
+    """Outputs (m,) of a model that returns a vector, with their covariance.
+
+    Raises:
+        TanhengError: outputs or sensitivities are not finite, a sensitivity is zero although u changes the output, or
+            the model does not return a vector.
+    """
+    f = checked(model, inputs, 1)
     with jax.enable_x64(True):
-        y, gradient = model(inputs.values), jax.jacrev(model)(inputs.values)
+        y, gradient = np.asarray(f(inputs.values)), jax.jacrev(f)(inputs.values)
     C = np.stack([np.asarray(gradient[n]) for n in inputs.names], axis=1)
+    if not np.isfinite(y).all() or not np.isfinite(C).all():
+        bad = [n for n, c in zip(inputs.names, C.T, strict=True) if not np.isfinite(c).all()]
+        raise TanhengError("the outputs cannot be differentiated at their inputs", got=f"y {y}, not finite ∂/∂ {bad}",
+                           expected="finite", remedy="use draws_of, or another form of the model")  # fmt: skip
+    refuse_blind(f, inputs, y, C)
     U = C @ inputs.covariance @ C.T
-    return JointResult(np.asarray(y), 0.5 * (U + U.T))
+    return JointResult(y, 0.5 * (U + U.T))

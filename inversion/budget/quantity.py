@@ -18,6 +18,11 @@ Values = Mapping[str, Any]  # of scalars, floats or traced
 Model = Callable[[Values], jax.Array]
 
 
+def is_number(value: object) -> bool:
+    """True for a real number, of Python or NumPy; not for text, nothing, or true and false."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 @dataclasses.dataclass(frozen=True)
 class Quantity:
     """One input of a measurement model.
@@ -49,14 +54,15 @@ class Quantity:
     evidence: str = ""
 
     def __post_init__(self):
-        finite = bool(np.isfinite(self.value) and np.isfinite(self.u) and self.u >= 0 and self.dof >= 1)
+        finite = all(map(is_number, (self.value, self.u, self.dof))) and bool(
+            np.isfinite(self.value) and np.isfinite(self.u) and self.u >= 0 and self.dof >= 1)  # fmt: skip
         rules = {
             "a name": bool(self.name),
             "finite value, u ≥ 0, dof ≥ 1": finite,
             f"a distribution among {', '.join(DISTRIBUTIONS)}": self.distribution in DISTRIBUTIONS,
             "dof: finite for t, infinite for normal and lognormal": not finite or {"t": np.isfinite(self.dof)}.get(
                 self.distribution, self.distribution in WIDTHS or np.isinf(self.dof)),
-            "a positive value for lognormal": self.distribution != "lognormal" or self.value > 0,
+            "a positive value for lognormal": self.distribution != "lognormal" or not finite or self.value > 0,
         }  # fmt: skip
         for rule, holds in rules.items():
             if not holds:
@@ -78,7 +84,14 @@ class Quantity:
 
     @classmethod
     def expanded(cls, name: str, value: float, U: float, k: float = 2.0, **rest) -> "Quantity":
-        """As certificates state it, x ± U with coverage factor k: u = U/k."""
+        """As certificates state it, x ± U with coverage factor k: u = U/k.
+
+        Raises:
+            TanhengError: U < 0 or k ≤ 0.
+        """
+        if not (U >= 0.0 and k > 0.0):
+            raise TanhengError(f"the expanded uncertainty of {name} cannot be used", got=f"U {U}, k {k}",
+                               expected="U ≥ 0 and k > 0", remedy="state what the certificate says")  # fmt: skip
         return cls(name, value, U / k, **rest)
 
     @classmethod
@@ -86,14 +99,16 @@ class Quantity:
         """Mean of n observations: u = s/√n_eff, ν = n_eff − 1, n_eff = n (1 − ρ)/(1 + ρ) of a first-order process.
 
         Raises:
-            TanhengError: fewer than two effective observations.
+            TanhengError: fewer than two effective observations, or ρ outside 0…1; a negative ρ would make more
+                independent values of them than there are.
         """
-        values = np.asarray(observations, float)
-        n = values.size * (1.0 - autocorrelation) / (1.0 + autocorrelation) if abs(autocorrelation) < 1.0 else 0.0
+        values, rho = np.asarray(observations, float), autocorrelation
+        n = values.size * (1.0 - rho) / (1.0 + rho) if 0.0 <= rho < 1.0 and values.ndim == 1 else 0.0
         if not n >= 2.0:
             raise TanhengError(
-                f"the observations of {name} are too few", got=f"{values.size} values, {n:.3g} of them independent",
-                expected="at least 2 independent ones", remedy="observe longer, or state a type B uncertainty",
+                f"the observations of {name} are too few", got=f"shape {values.shape}, ρ {rho}: {n:.3g} independent",
+                expected="at least 2 independent ones in a row, 0 ≤ ρ < 1",
+                remedy="observe longer, or state a type B uncertainty",
             )  # fmt: skip
         u = float(values.std(ddof=1) / np.sqrt(n))
         return cls(name, float(values.mean()), u, distribution="t", dof=float(n - 1.0), **rest)
@@ -130,13 +145,15 @@ class Inputs:
                     expected="one distribution and one dof", remedy="make the shared error an input of its own",
                 )  # fmt: skip
         by_name = {q.name: q for q in self.quantities}
+        repeated = len({frozenset(c[:2]) for c in self.correlations}) < len(self.correlations)
         for a, b, r in self.correlations:
             pair = [by_name.get(a), by_name.get(b)]
             usable = a != b and abs(r) <= 1.0 and all(q is not None and not q.group for q in pair)
-            if not usable or any(q is not None and q.distribution not in ("normal", "t") for q in pair):
+            if repeated or not usable or any(q is not None and q.distribution not in ("normal", "t") for q in pair):
                 raise TanhengError(
                     "this correlation cannot be used", got=f"r({a}, {b}) = {r}",
-                    expected="two inputs without a group, normal (or t, in the linear law only), |r| ≤ 1",
+                    expected="each pair once: two inputs without a group, normal (or t, in the linear law only), "
+                    "|r| ≤ 1",
                     remedy="use a group for a fully shared error, or split the common cause into an input of its own",
                 )  # fmt: skip
         lowest = float(np.linalg.eigvalsh(self.correlation)[0])

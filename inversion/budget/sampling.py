@@ -18,7 +18,7 @@ def sampler(inputs: Inputs) -> Callable[[PRNGKeyArray, int], dict[str, Array]]:
     One normal score per error is drawn; members of a group turn the same score into their own distribution.
 
     Raises:
-        TanhengError: t-distributed inputs with a partial correlation.
+        TanhengError: t-distributed inputs with a partial correlation, or of ν ≤ 2, which have no standard deviation.
     """
     tangled = {n for a, b, r in inputs.correlations if r for n in (a, b)}
     wrong = [q.name for q in inputs.quantities if q.name in tangled and q.distribution != "normal"]
@@ -26,6 +26,12 @@ def sampler(inputs: Inputs) -> Callable[[PRNGKeyArray, int], dict[str, Array]]:
         raise TanhengError(
             "only normal inputs can be drawn with a partial correlation", got=", ".join(wrong), expected="normal",
             remedy="split the common cause into an input of its own",
+        )  # fmt: skip
+    endless = [q.name for q in inputs.quantities if q.distribution == "t" and q.dof <= 2.0 and q.u > 0.0]
+    if endless:
+        raise TanhengError(
+            "a t distribution of two degrees of freedom or fewer has no standard deviation", got=", ".join(endless),
+            expected="ν > 2", remedy="observe more often, or state a type B uncertainty",
         )  # fmt: skip
     # r = F Fᵀ also where r is singular (groups): columns of eigenvectors times roots of eigenvalues.
     values, vectors = np.linalg.eigh(inputs.correlation)

@@ -72,7 +72,7 @@ def _value(hint: Any, value: object, what: str) -> Any:
              tuple[float, float]: "a list of two numbers"}  # fmt: skip
     raise TanhengError(
         f"{what} has the wrong type", got=repr(value)[:100], expected=names[wanted],
-        remedy="correct the value; texts that look like numbers need quotes",
+        remedy="correct the value; texts that look like numbers need quotes, and YAML takes 1e3 for text: write 1.0e+3",
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_short_tons_and_local_standard_time(tmp_path):
 
 def test_every_half_year_has_its_audit(tmp_path):
     n = 24 * 365
-    s = unit(write(tmp_path, campd_text([100.0] * n, ["Measured"] * n)), 0.0)
+    s = unit(write(tmp_path, campd_text([100.0] * n, ["Measured"] * n)))
     names, counts = np.unique(s.labels["half-year"], return_counts=True)
     assert names.tolist() == ["3/1 2021-H1", "3/1 2021-H2"]
     assert counts.tolist() == [181 * 24, 184 * 24]
@@ -74,10 +74,11 @@ def test_units_and_their_clocks(tmp_path):
     (lambda t: t.replace("1.00,485", "1.50,485"), "operating time"),
     (lambda t: t.replace(",500.000,M", ",-500.000,M"), "short tons"),
     (lambda t: t.replace("1.00,485", "0.00,485"), "without operation"),
+    (lambda t: t.replace("1.00,485", ",485"), "without operation"),
     (lambda t: t.replace("LME", "Guessed"), "Guessed"),
     (lambda t: t.replace("2021-01-01,7", "2021-01-01,6"), "hours that follow"),
     (lambda t: t.replace("2021-01-01,7", "2021-01-01,24"), "hour"),
-    (lambda t: t.replace("2021-01-01,7", "2021-02-30,7"), "hour"),
+    (lambda t: t.replace("2021-01-01,7", "2021-02-30,7"), "row 8: '2021-02-30', hour '7'"),
     (lambda t: t.replace(",0.103,", ",0.0934,"), "rate × heat"),  # tonnes per mmBtu
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(tmp_path, change, match):
@@ -91,6 +92,12 @@ def test_an_operating_hour_without_mass_is_missing(tmp_path):
     s = unit(write(tmp_path, campd_text(TONS, WORDS).replace("485,500.000", "485,")))
     assert s.status[0] == "missing"
     assert np.isnan(s.values["mass"][0])
+    # The fourth hour says 0.00 and stands still; without operating time nobody knows.
+    assert s.status[3] == "off"
+    assert unit(write(tmp_path, campd_text(TONS, WORDS).replace("3,0.00,", "3,,"))).status[3] == "missing"
+    for offset in (6.0, 0.0, -12.0):  # the sign is the trap
+        with pytest.raises(TanhengError, match="clock of facility 3"):
+            unit(write(tmp_path, campd_text(TONS, WORDS)), offset)
 
 
 def test_facilities(tmp_path):
@@ -101,6 +108,8 @@ def test_facilities(tmp_path):
     assert (place.lon, place.lat, place.height) == (-88.0103, 31.0069, 150.0)
     with pytest.raises(TanhengError, match="no place"):
         read_campd_facilities(file, {})
+    with pytest.raises(TanhengError, match="no place"):
+        read_campd_facilities(write(tmp_path, text.replace("-88", "88"), "east.csv"), {("3", "1"): 150.0})
     with pytest.raises(TanhengError, match="two places"):
         read_campd_facilities(write(tmp_path, text.replace("2022,31", "2022,32"), "b.csv"), {("3", "1"): 150.0})
     feet = text.replace("Longitude", "Longitude,Stack Height (ft)").replace("-88.0103", "-88.0103,600")

@@ -46,8 +46,8 @@ def test_two_plants_with_one_table_share_its_factors():
     own = [Influence("ncv", "analysis", 0.01, shared="month"), Influence("factor", "analysis", 0.005, shared="month")]
     a, b = (fuel_emissions(series(name=n), coal, (), own) for n in ("a", "b"))
     t = total([a, b], *a.times[[0, -1]])
-    # Same cause and month: analyses of one sample err together (0.015), of two plants apart (√2).
-    assert t.u / t.mass == pytest.approx(0.015 / np.sqrt(2.0))
+    # Analyses of two quantities are two errors, and so are those of two plants.
+    assert t.u / t.mass == pytest.approx(np.hypot(0.01, 0.005) / np.sqrt(2.0))
 
 
 def test_oxidation_and_volume():
@@ -84,6 +84,9 @@ def test_the_default_table_names_its_reference():
 
 @pytest.mark.parametrize("changes", [
     {"carrier": "sun"}, {"per": "tonne"}, {"reference": " "}, {"factor": 94.6}, {"ncv": None}, {"ncv": 25800.0},
+    {"factor": 95.0, "factor_limits": (90.0, 100.0)}, {"factor": 0.0, "factor_limits": (0.0, 1e5)}, {"gas": "XYZ"},
+    {"carrier": "electricity", "per": "power", "ncv": None, "ncv_limits": (1, 1), "factor": 161.4,
+     "factor_limits": (150.0, 170.0)},
     {"oxidation_limits": (0.9, 1.1)}, {"oxidation": 98.0}, {"carrier": "heat"},
 ])  # fmt: skip
 def test_fuels_that_cannot_be(changes):

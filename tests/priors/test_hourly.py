@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from inversion.budget import Inputs, Measurand, Quantity, mask_sha256, validate
+from inversion.budget import P_K2, Inputs, Measurand, Quantity, mask_sha256, validate
 from priors.cems import Stack, reported_emissions, stack_emissions
-from priors.hourly import Effect, HourlyEmissions
+from priors.hourly import Effect, HourlyEmissions, emissions
 from priors.hourly_table import SeriesMap, read_series
 from priors.series import Influence, Series
 from priors.synthetic_monitoring import STACK_MAP, stack_text
@@ -45,6 +45,10 @@ def flat(rates, effects=(), first="2021-01-01T00", name="s", status=None, scope=
     times = np.datetime64(first, "s") + 3600 * np.arange(n + 1)
     status = np.full(n, "measured") if status is None else np.array(status)
     return HourlyEmissions(name, "CO2", times, np.array(rates, float), status, tuple(effects), scope)
+
+
+def two_rows(values, times=("2021-01-01T00", "2021-01-01T01", "2021-01-01T02"), status=None):
+    return Series("s", np.array(times, "datetime64[s]"), values, np.full(2, "measured") if status is None else status)
 
 
 def test_mass_of_a_stack_by_hand(tmp_path):
@@ -90,9 +94,9 @@ def test_an_hour_agrees_with_gtc_and_with_monte_carlo(tmp_path):
 def test_annual_uncertainty_does_not_fall_as_one_over_root_n(tmp_path):
     e = stack_emissions(stack(tmp_path, 8760), Stack(), INFLUENCES)
     t = total([e], e.times[0], e.times[-1])
-    # The cylinder and audit belong to months of the local clock; days to UTC: the first and last are parts (16 h, 8 h).
+    # Months and days are those of the local clock.
     quarters, halves = np.array([2160, 2184, 2208, 2208]) / 8760, np.array([4344, 4416]) / 8760
-    days = np.array([8.0, *[24.0] * 364, 16.0]) / 8760
+    days = np.full(365, 24.0) / 8760
     by_hand = {
         "flow calibration": 0.02**2 * (quarters**2).sum(),
         "flow noise": 0.03**2 / 8760,
@@ -148,6 +152,35 @@ def test_two_stacks_of_one_cylinder_share_its_error():
     assert w @ C @ w == pytest.approx(t.u**2)
 
 
+def test_what_shares_an_error_and_what_does_not():
+    times = np.datetime64("2021-01-01", "s") + 900 * np.arange(9)
+    label = {"cylinder": np.full(8, "1")}
+
+    def of(name, *influences, **options):
+        series = Series(name, times, {"mass": np.full(8, 10.0)}, np.full(8, "measured"), label, **options)
+        return reported_emissions(series, [Influence("mass", "c", 0.02, shared=s) for s in influences])
+
+    def relative(*streams):
+        t = total(streams, times[0], times[-1])
+        C = covariance(streams, times)
+        assert np.full(len(C), 900.0) @ C @ np.full(len(C), 900.0) == pytest.approx(t.u**2)
+        return t.u / t.mass / 0.02
+
+    # Cylinder "1" of one plant is not that of another, unless it is said to be.
+    assert relative(of("a", "cylinder"), of("b", "cylinder")) == pytest.approx(np.sqrt(0.5))
+    assert relative(of("a", "common:cylinder"), of("b", "common:cylinder")) == pytest.approx(1.0)
+    # Two hours of four rows each.
+    assert relative(of("a", "hour")) == pytest.approx(np.sqrt(0.5))
+    # All of it is one day by a clock of UTC+8, and two by one of UTC−1.
+    assert relative(of("a", "day", utc_offset=8.0)) == pytest.approx(1.0)
+    assert relative(of("a", "day", utc_offset=-1.0)) == pytest.approx(np.sqrt(0.5))
+    # "Calibration" of two quantities is two errors.
+    values = {"flow": np.full(8, 2.0), "concentration": np.full(8, 0.1)}
+    e = emissions(Series("s", times, values, np.full(8, "measured")), lambda v: v["flow"] * v["concentration"],
+                  [Influence(q, "calibration", 0.02, shared="stream") for q in values], "CO2")  # fmt: skip
+    assert relative(e) == pytest.approx(np.sqrt(2.0))
+
+
 def test_parts_of_hours_count_as_parts():
     e = flat([1.0, 2.0, 4.0], [Effect("noise", np.array([1.0, 1.0, 1.0]), np.full(3, ""))])
     edges = e.times[0] + np.array([1800, 5400, 9000])
@@ -181,7 +214,8 @@ def test_missing_hours_are_filled_with_one_error_per_gap():
 
 
 def test_substitutes_have_a_larger_uncertainty():
-    series = Series("s", np.datetime64("2021-01-01", "s") + 3600 * np.arange(5), {"mass": np.full(4, 10.0)},
+    rate = np.array([10.0, 10.0, 0.0, 10.0])
+    series = Series("s", np.datetime64("2021-01-01", "s") + 3600 * np.arange(5), {"mass": rate},
                     np.array(["measured", "substitute", "off", "calculated"]))  # fmt: skip
     e = reported_emissions(series, [Influence("mass", "monitor", 0.02), Influence("mass", "substitution", 0.2,
                                                                                     status="substitute")])  # fmt: skip
@@ -196,9 +230,13 @@ def test_an_estimate_of_the_same_measurand():
     day = Measurand("CO2", "stack", mask, e.times[0], e.times[-1])
     estimate = total([e], day.start, day.end).estimate(day, "stack monitoring")
     assert (estimate.value, estimate.u, estimate.dof) == pytest.approx((10.0, 0.5, 4.0))
-    assert estimate.expanded() == pytest.approx(0.5 * 2.776, rel=1e-3)
-    with pytest.raises(TanhengError, match="another period"):
-        total([e], day.start, day.end - 3600).estimate(day, "x")
+    assert [estimate.expanded(p) / 0.5 for p in (0.95, P_K2)] == pytest.approx([2.776, 2.869], rel=1e-3)
+    one = total([e], day.start, day.end)
+    for bad, word in (({"gas": "CH4"}, "gas CO2"), ({"kind": "indirect"}, "scope direct"), ({"kind": "uptake"}, "kg"),
+                      ({"start": day.start + 3600}, "start"), ({"end": day.end - 3600}, "end"),
+                      ({"start": day.start + 86400, "end": day.end + 86400}, "start")):  # fmt: skip
+        with pytest.raises(TanhengError, match=f"another measurand(.|\n)*{word}"):
+            one.estimate(dataclasses.replace(day, **bad), "x")
 
 
 def test_the_step_of_the_table_and_its_traps(tmp_path):
@@ -219,6 +257,9 @@ def test_the_step_of_the_table_and_its_traps(tmp_path):
             read_series(file, STACK_MAP)
     file.write_text("\n".join([*lines[:3], lines[3].replace(",12,", ",,"), *lines[4:]]))
     assert read_series(file, STACK_MAP).status[2] == "missing"
+    file.write_text("\n".join([*lines[:3], lines[3].replace("M,", "X,"), *lines[4:]]))
+    with pytest.raises(TanhengError, match="hours that are off"):
+        read_series(file, STACK_MAP)
     file.write_text("\n".join([*lines[:3], "2021-01-01T02:00,,,,,,X,C1,A1", *lines[4:]]))
     e = stack_emissions(read_series(file, STACK_MAP), Stack(), INFLUENCES)
     assert e.rate[2] == 0.0
@@ -236,8 +277,21 @@ def test_the_step_of_the_table_and_its_traps(tmp_path):
     lambda: Series("s", np.arange(3).astype("datetime64[h]"), {"mass": np.ones(2)}, np.full(2, "guessed")),
     lambda: flat([np.nan]),
     lambda: flat([1.0], scope="2"),
+    lambda: dataclasses.replace(flat([1.0]), times=flat([1.0]).times[::-1]),
     lambda: total([flat([1.0]), flat([1.0], scope="indirect")], "2021-01-01T00", "2021-01-01T01"),
     lambda: total([], "2021-01-01T00", "2021-01-01T01"),
+    lambda: total([flat([1.0]), flat([1.0])], "2021-01-01T00", "2021-01-01T01"),
+    lambda: total([flat([1.0])], "2021-01-01T01", "2021-01-01T00"),
+    lambda: total([flat([1.0])], "2021-01-01T00", "2021-01-01T00"),
+    lambda: flat([1.0] * 4).mean_over(np.array(["2021-01-01T00", "2021-01-01T03", "2021-01-01T01"], "datetime64[s]")),
+    lambda: flat([1.0] * 4).mean_over(np.array(["2021-01-01T00", "NaT"], "datetime64[s]")),
+    lambda: covariance([flat([1.0] * 4)], np.array(["2021-01-01T00"], "datetime64[s]")),
+    lambda: Influence("mass", "c", 2.0),
+    lambda: reported_emissions(two_rows({"mass": np.ones(2)}), [Influence("mass", "c", 0.1)] * 2),
+    lambda: two_rows({"fuel_mass": np.array([1.0, -1.0])}),
+    lambda: two_rows({"pressure": np.full(2, 1013.0)}),
+    lambda: two_rows({"mass": np.ones(2)}, status=np.array(["measured", "off"])),
+    lambda: two_rows({"mass": np.ones(2)}, times=("2021-01-01", "2021-01-02", "2021-01-06")),
     lambda: stack_emissions(
         Series("s", np.arange(3).astype("datetime64[h]"), {"flow": np.ones(2)}, np.full(2, "measured")), Stack(), ()),
     lambda: reported_emissions(
@@ -258,6 +312,47 @@ def test_a_map_is_read_from_yaml(tmp_path):
     file.write_text(yaml.safe_dump(dataclasses.asdict(STACK_MAP)))
     assert SeriesMap.load(file) == STACK_MAP
     assert jnp.asarray(stack_emissions(stack(tmp_path, 2), Stack(), ()).rate).shape == (2,)
+
+
+ROWS = "t,place,m\n2021-01-01T00:00,east,10.5\n2021-01-01T01:00,east,11\n"
+PLAIN = {"name": "s", "time": "t", "utc_offset": 8.0, "stamp": "start",
+         "columns": {"mass": {"column": "m", "unit": "kg s-1"}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "changes"), [
+    (ROWS.replace("east", '"Hohhot, East"'), {}),
+    (ROWS.replace(",", ";").replace(".5", ",5"), {"separator": ";", "decimal": ","}),
+    (ROWS.replace("m\n", "排放量\n").encode("gbk"),
+     {"encoding": "gbk", "columns": {"mass": {"column": "排放量", "unit": "kg s-1"}}}),
+    ("\ufeff" + ROWS, {}),
+    (ROWS + ",,\n", {}),
+    (ROWS.replace("T01", "T02").replace("T00", "T01"), {"stamp": "end"}),
+    (ROWS.replace("2021-01-01T00:00", "2020-12-31 24:00").replace("T", " "), {"time_format": "%Y-%m-%d %H:%M"}),
+    (ROWS.replace("2021-01-01T00:00", "2020-12-31T24:00:00"), {}),
+])  # fmt: skip
+def test_how_a_table_may_be_written(tmp_path, text, changes):
+    file = tmp_path / "s.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    s = read_series(file, SeriesMap(**(PLAIN | changes)))
+    assert s.values["mass"].tolist() == [10.5, 11.0]
+    assert s.times[0] == np.datetime64("2020-12-31T16:00:00")
+
+
+@pytest.mark.parametrize(("text", "changes", "match"), [
+    (ROWS.replace(",", ";").replace(".5", ",5"), {"separator": ";"}, "decimal"),
+    (ROWS.replace(",", ";").replace("11", "1.234"), {"separator": ";", "decimal": ","}, "thousands"),
+    (ROWS.replace("east", "东").encode("gbk"), {}, "utf-8(.|\n)*gbk"),
+    (ROWS.replace("east", '"east'), {}, "CSV"),
+    (ROWS, {"columns": {"mass": {"column": "m"}}}, "column and unit"),
+    (ROWS, {"time_format": "%m-%dT%H:%M"}, "year"),
+    (ROWS, {"encoding": "zlib"}, "encoding"),
+    (ROWS.replace("T01:00", "T24:30"), {}, "cannot be read"),
+])  # fmt: skip
+def test_how_a_table_may_not_be_written(tmp_path, text, changes, match):
+    file = tmp_path / "s.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(TanhengError, match=match):
+        read_series(file, SeriesMap(**(PLAIN | changes)))
 
 
 COUNTS = [40, pytest.param(2000, marks=pytest.mark.nightly)]

@@ -139,6 +139,7 @@ def test_sources_outside_are_counted_or_refused():
 @pytest.mark.parametrize("changes", [
     {"name": ""}, {"lon": 400.0}, {"lat": np.nan}, {"height": -1.0}, {"height": 2000.0}, {"heights": (10.0, 5.0)},
     {"heights": (0.0, 5.0), "shares": (1.0, 2.0)}, {"shares": (1.0,)}, {"diameter": 0.0}, {"stream": "sink"},
+    {"temperature": 120.0}, {"velocity": 7e4}, {"diameter": 600.0},
 ])  # fmt: skip
 def test_sources_that_cannot_be(changes):
     with pytest.raises(TanhengError) as error:
@@ -152,3 +153,22 @@ def test_rates_that_do_not_fit():
                           ((source(),), np.array([[np.nan]]))):  # fmt: skip
         with pytest.raises(TanhengError, match="do not fit"):
             PointSources("CO2", sources, times, rate)
+    with pytest.raises(TanhengError, match="do not fit"):
+        PointSources("CO2", (source(),), times[::-1], np.ones((1, 1)))
+
+
+def test_rises_weather_layers_and_streams():
+    hot = source(diameter=6.0, temperature=400.0, velocity=20.0)
+    for weather in ((np.inf, 300.0), (5.0, 27.0), (5.0, 300.0, 5.0), (5.0, 300.0, np.nan)):
+        with pytest.raises(TanhengError, match="cannot be computed"):
+            plume_rise(hot, *weather)
+    two = PointSources("CO2", (source(), source(name="B")), np.arange(2).astype("datetime64[h]"), np.ones((2, 1)))
+    profiles = two.injection(GRID, EDGES, np.array([0.0, 100.0])).profile
+    assert profiles.tolist() == [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    with pytest.raises(TanhengError, match="rises"):
+        two.injection(GRID, EDGES, [10.0])
+    with pytest.raises(TanhengError, match="increasing"):
+        injection_profile(EDGES[::-1], source())
+    e = stream([1.0])
+    with pytest.raises(TanhengError, match="two sources"):
+        PointSources.of([(source(), e), (source(name="B"), e)], e.times)

@@ -128,7 +128,7 @@ class Columns:
                     out[i] = float(word)
                 except ValueError as error:
                     raise TanhengError(
-                        f"{name} of {self.name} is not a number", got=f"line {i + 1} of the table: {word!r}",
+                        f"{name} of {self.name} is not a number", got=f"line {i + 1} of the table: {str(word)!r}",
                         expected="a number", remedy="copy the file again",
                     ) from error  # fmt: skip
         return out
