@@ -156,7 +156,8 @@ def beside(file: AccountFile, spec: TotalSpec, totals: tuple[Total, ...]) -> Bes
     total, measurand = totals[i], spec.measurands[i]
     assert measurand is not None
     scale = kilograms_per_second(total.unit)
-    ours = Estimate(measurand, scale * total.posterior, scale * total.u_posterior, "inversion")
+    interval = None if total.quantiles is None else (scale * total.quantiles[0], scale * total.quantiles[1])
+    ours = Estimate(measurand, scale * total.posterior, scale * total.u_posterior, "inversion", interval=interval)
     theirs = file.account.estimate(SEED)
     return Beside(file, total.region, ours, theirs, compare(ours, theirs, file.correlation), file.account.by_sector(),
                   scale, total.unit)  # fmt: skip
@@ -178,12 +179,14 @@ def summarised(found: Beside) -> dict[str, Any]:
         "unit": found.unit,
         "file": found.file.path,
         "sha256": found.file.sha256,
-        "inversion": {"value": found.inversion.value / scale, "u": found.inversion.u / scale},
-        "account": {"value": found.account.value / scale, "u": found.account.u / scale, "method": found.account.method},
+        "inversion": {"value": found.inversion.value / scale, "u": found.inversion.u / scale, "U": c.U[0] / scale},
+        "account": {"value": found.account.value / scale, "u": found.account.u / scale, "U": c.U[1] / scale},
+        "method": found.account.method,
         "difference": c.difference / scale,
         "u_difference": c.u / scale,
         "correlation": c.correlation,
         "z": c.z,
+        "skewed": c.skewed,
         "E_n": c.E_n,
         "agree": c.agree,
         "sectors": [

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 
 import numpy as np
-import pyproj
 
 from inversion.budget.linear import coverage_factor
 from transport.constants import MOLAR_MASS
@@ -81,10 +80,10 @@ def _text(value) -> str:
 
 
 def mask_sha256(grid: Grid, share: np.ndarray) -> str:
-    """SHA-256 of an area: edges of the grid, its coordinate system, and the share (ny, nx) of each cell inside.
+    """SHA-256 of an area: edges of the grid, where on Earth they are, and the share (ny, nx) of each cell inside.
 
-    Shares count to 1e-6, edges to 1e-9 of their unit, so that rounding elsewhere does not make another area of it. The
-    coordinate system counts by its code, e.g. "EPSG:4326", however it is spelt; without code by its WKT.
+    All count to 1e-6 of their unit, so that rounding elsewhere does not make another area of it. The coordinate system
+    counts by longitude and latitude of nine points, whatever its name and whoever spells it.
 
     Raises:
         TanhengError: shares of another shape or outside 0…1, or edges too far out to be hashed.
@@ -95,12 +94,12 @@ def mask_sha256(grid: Grid, share: np.ndarray) -> str:
         raise TanhengError("this is no mask of the grid", got=f"shape {share.shape}, {outside} shares that are none",
                            expected=f"shape {grid.shape}, shares 0…1, edges within 10⁹",
                            remedy="give the share of each cell that lies inside")  # fmt: skip
-    crs = pyproj.CRS.from_user_input(grid.crs)
-    code = crs.to_authority(min_confidence=100)
-    digest = hashlib.sha256((":".join(code) if code else crs.to_wkt()).encode())
-    for values, step in ((grid.x_edges, 1e-9), (grid.y_edges, 1e-9), (share, 1e-6)):
+    nine = np.meshgrid(*(e[[0, e.size // 2, -1]] for e in (grid.x_edges, grid.y_edges)))
+    places = np.nan_to_num(np.stack(grid.lonlat(*nine)), posinf=999.0)  # 999: beyond the projection
+    digest = hashlib.sha256()
+    for values in (places, grid.x_edges, grid.y_edges, share):
         digest.update(str(values.shape).encode())
-        digest.update(np.round(np.ascontiguousarray(values) / step).astype("<i8").tobytes())
+        digest.update(np.round(np.ascontiguousarray(values) / 1e-6).astype("<i8").tobytes())
     return digest.hexdigest()
 
 

@@ -57,9 +57,9 @@ def test_inversion_and_account_meet_with_z_and_e_n_by_hand(write):
     u = np.sqrt(0.004**2 + u_b**2 - 2 * 0.25 * 0.004 * u_b)
     assert found["account"]["value"] == pytest.approx(0.1, rel=1e-9)
     assert found["account"]["u"] == pytest.approx(u_b, rel=3e-4)
-    assert found["inversion"] == pytest.approx({"value": 0.108, "u": 0.004})
+    assert found["inversion"] == pytest.approx({"value": 0.108, "u": 0.004, "U": 0.008})
     assert found["z"] == pytest.approx(0.008 / u, rel=1e-3)
-    assert found["E_n"] == pytest.approx(found["z"] / 2.0, rel=3e-2)
+    assert found["E_n"] == pytest.approx(found["z"] / 2.0, rel=1e-6)
     assert found["agree"] is True
     assert [s["value"] for s in found["sectors"]] == pytest.approx([0.09, 0.01])
     assert sum(s["u"] ** 2 for s in found["sectors"]) == pytest.approx(u_b**2, rel=1e-3)
@@ -73,6 +73,14 @@ def test_a_disagreement_is_said(write):
     found = summarised(beside(read_account(write()), spec(CITY), (total("land", 0.2),)))
     assert not found["agree"]
     assert "do not agree" in accounts_of([found])[0]["sentence"]
+
+
+def test_a_skewed_total_counts_with_the_side_that_faces_the_account(write):
+    skewed = dataclasses.replace(total("land", 0.108, 0.004), quantiles=(0.102, 0.120))
+    found = summarised(beside(read_account(write()), spec(CITY), (skewed,)))
+    assert found["inversion"]["U"] == pytest.approx(0.006)
+    assert found["E_n"] == pytest.approx(0.008 / np.hypot(0.006, found["account"]["U"]))
+    assert "not symmetric" in accounts_of([found])[0]["why"]
 
 
 @pytest.mark.parametrize(

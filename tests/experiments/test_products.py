@@ -141,8 +141,9 @@ def _summary(outcome: Outcome) -> dict:
                          "notes": ["assumed so"]}],
         },
         "accounts": [{
-            "region": "City & land", "unit": "Tg CO2 yr-1", "inversion": {"value": 2.0, "u": 0.1},
-            "account": {"value": 1.8, "u": 0.1, "method": "account, GUM"}, "difference": 0.2, "u_difference": 0.14,
+            "region": "City & land", "unit": "Tg CO2 yr-1", "inversion": {"value": 2.0, "u": 0.1, "U": 0.2},
+            "account": {"value": 1.8, "u": 0.1, "U": 0.2}, "method": "account, GUM", "skewed": True,
+            "difference": 0.2, "u_difference": 0.14,
             "z": 1.43, "E_n": 0.71, "agree": True, "correlation": 0.0, "file": "<b>mine</b>.yaml", "sha256": 64 * "0",
             "sectors": [{"sector": "<i>heat</i>", "value": 1.0, "u": 0.1, "percent": 20.0},
                         {"sector": "road", "value": 0.8, "u": 0.0, "percent": 0.0}],
