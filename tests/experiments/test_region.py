@@ -18,9 +18,10 @@ def hohhot(compose):
 
 
 def test_the_real_sectors_keep_their_mass(bowen_basin, compose, real):
-    """207.4 kt/yr of the file, whole in the region; every sector to 1e-10 after regridding and by the hour."""
-    built = case.build(compose("experiment=bowen_prior"))
+    """207.4 kt/yr of the file, whole in a larger square; every sector to 1e-10 after regridding and by the hour."""
     name = "openmethane_bowen_basin/case_2022-12-07/prior/prior-emissions.nc"
+    files = f"prior.inventories=[{{reader: open_methane, file: {name}, uncovered: zero}}]"
+    built = case.build(compose("experiment=bowen_prior", "case.half_km=75", files))
     stated = read_open_methane(real(name)).totals()
     assert sum(stated.values()) == pytest.approx(6.5778372281, rel=1e-9)
     annual, hourly = built.annual.totals(), built.hours.totals()
@@ -28,6 +29,11 @@ def test_the_real_sectors_keep_their_mass(bowen_basin, compose, real):
         assert annual[sector] == pytest.approx(value, rel=1e-10)
         assert hourly[sector] == pytest.approx(value, rel=1e-10)
     assert built.synthetic == "" and built.species == "CH4" and set(built.inputs) == {name}
+    # 100 km × 100 km on the file's map, whose areas are 4 % smaller than those on the ground, in a square of 150 km.
+    ground = read_open_methane(real(name)).grid.areas.sum()
+    assert ground == pytest.approx(1.04 * 100e3**2, rel=0.01)
+    assert built.files[0].covered == pytest.approx(ground / 150e3**2, rel=1e-3)
+    assert built.files[0].period == "2022-12-07" and not built.yearly
 
 
 def test_plants_are_taken_out_of_the_sector_that_holds_them(compose, real):
@@ -42,12 +48,12 @@ def test_plants_are_taken_out_of_the_sector_that_holds_them(compose, real):
 
 
 def test_the_total_has_its_published_uncertainty(hohhot):
-    weights = np.stack([t.weights for t in hohhot.totals], axis=1)
-    sigma = uncertainty(hohhot.B, weights)
-    assert isinstance(hohhot.B, AbstractCovariance)
-    assert float(sigma[0]) == pytest.approx(0.15 * hohhot.totals[0].value, rel=1e-9)
-    emitted = [t.value for t in hohhot.totals[1:] if "uptake" not in t.name and "respiration" not in t.name]
-    assert hohhot.totals[0].value == pytest.approx(sum(emitted), rel=1e-12)
+    weights = np.stack([t.weights for t in hohhot.uncertainty.totals], axis=1)
+    sigma = uncertainty(hohhot.uncertainty.B, weights)
+    assert isinstance(hohhot.uncertainty.B, AbstractCovariance)
+    assert float(sigma[0]) == pytest.approx(0.15 * hohhot.uncertainty.totals[0].value, rel=1e-9)
+    emitted = [t.value for t in hohhot.uncertainty.totals[1:] if "uptake" not in t.name and "respiration" not in t.name]
+    assert hohhot.uncertainty.totals[0].value == pytest.approx(sum(emitted), rel=1e-12)
 
 
 def test_capture_and_uptake_are_negative_and_hours_follow_the_clock(hohhot):
@@ -66,7 +72,7 @@ def test_capture_and_uptake_are_negative_and_hours_follow_the_clock(hohhot):
         ("prior.inventories=[{reader: edgra}]", "no such reader"),
         ("prior.species=CH4", "of another species"),
         ("prior.errors=[]", "without a stated error"),
-        ("prior.profiles=[{sector: X}]", "no such sector"),
+        ("prior.profiles=[{sector: X}]", "prior.profiles names"),
         ("prior.plants_from=[C]", "more than the sectors hold"),
         ("prior.inventories=[{reader: edgar, file: nowhere.nc}]", "not at hand"),
     ],
@@ -86,7 +92,7 @@ def test_the_command_writes_maps_and_totals(command, tmp_path):
     folder = tmp_path / "out"
     assert {"sectors.png", "hours.png", "report.html", "summary.json"} <= {p.name for p in folder.iterdir()}
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    assert summary["synthetic"] and summary["totals"][0]["published"] == 0.15
+    assert summary["synthetic"] and summary["totals"][0]["published_relative"] == 0.15
     report = (folder / "report.html").read_text("utf-8")
-    assert "SYNTHETIC" in report and "the inventory is generated" in report
+    assert "SYNTHETIC" in report and "the inventory and the vegetation are generated" in report
     assert "observations were generated" not in report
