@@ -48,7 +48,8 @@ def _files(region: Region) -> Table:
     for f in region.files:
         gone = ", ".join(f"{s} ({rounded(v * factor)})" for s, v in f.left_out.items()) or "–"
         share = f"{number(100.0 * f.covered, -1)} %"
-        rows.append((", ".join(f.names), f.period, share, rounded(f.inside * factor), rounded(f.outside * factor), gone))
+        mass = rounded(f.inside * factor), rounded(f.outside * factor)
+        rows.append((", ".join(f.names), f.period, share, *mass, gone))
     heads = ("File", "Period", "Covers", f"Inside, {unit}", "Outside", "Left out inside")
     caption = (
         "Means over what the file holds, before plants are taken out. Covers: of the region. Outside: in those cells "

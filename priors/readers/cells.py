@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyproj
-from pyproj.exceptions import CRSError
 
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.record import Source, Step
 from priors.inventory import Inventory
 from transport.errors import TanhengError
-from transport.grid import GEOGRAPHIC, Grid
+from transport.grid import GEOGRAPHIC, Grid, check_crs
 
 Box = tuple[float, float, float, float]
 _DEGREES = ("degrees_east", "degrees_north", "degrees", "degree_east", "degree_north", "degree", "deg", "degrees_E",
@@ -145,13 +144,7 @@ def projection(text: str, what: str) -> pyproj.CRS:
     Raises:
         TanhengError: it is none.
     """
-    try:
-        crs = pyproj.CRS.from_user_input(text)
-    except (CRSError, ValueError) as error:  # text of a damaged file need not even be Unicode
-        raise TanhengError(
-            f"the projection of {what} is not known", got=ascii(text)[:200], expected="EPSG:32633, PROJ text or WKT",
-            remedy="state another crs, or copy the file again",
-        ) from error  # fmt: skip
+    crs = check_crs(text, what)
     if not crs.is_projected:
         raise TanhengError(
             f"the cells of {what} are not in a projection", got=crs.name, expected="coordinates in metres",
