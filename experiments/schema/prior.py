@@ -222,6 +222,9 @@ class InventoryPrior(Prior):
         value = self.total_relative
         require(value is None or 0 < value <= 2, "prior.total_relative", value, "0 < u/total ≤ 2, or null",
                 "write 15 % as 0.15")  # fmt: skip
+        cover = self.vegetation or {}
+        good = all(0 <= share <= 1 for share in cover.values()) and sum(cover.values()) <= 1 + 1e-9
+        require(good, "prior.vegetation", dict(cover), "shares of the area, 0…1, one together at most")
         unique("prior.plants", [p.name for p in self.plants])
         for name in ("profiles", "heating", "errors"):
             unique(f"prior.{name}", [entry.sector for entry in getattr(self, name)])

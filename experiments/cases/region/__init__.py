@@ -52,7 +52,7 @@ class File:
     left_out: dict[str, float]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Region:
     """A built prior.
 
