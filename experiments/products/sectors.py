@@ -79,10 +79,10 @@ def _lines(region: Region) -> dict[str, np.ndarray]:
     names = [region.labels[s] for s in region.hours.sectors]
     size = np.abs(mass).mean(axis=1)
     kept = set(np.argsort(-size, kind="stable")[:MOST].tolist())
-    if len(names) == MOST + 1:  # "other, 1 sector" would take as much room as its name
-        kept = set(range(len(names)))
+    rest = [i for i in range(len(names)) if i not in kept and size[i] > 0]
+    if len(rest) == 1:  # "other, 1 sector" would take as much room as its name
+        kept |= {rest.pop()}
     lines = {names[i]: mass[i] for i in sorted(kept) if size[i] > 0}
-    rest = [i for i in range(len(names)) if i not in kept]
     if rest:
         lines[TEXT["other_sectors"].format(count=len(rest))] = mass[rest].sum(axis=0)
     return lines

@@ -9,6 +9,8 @@ from experiments.products.units import MASSES
 from experiments.study import Study, Table
 from priors.covariance import Total, uncertainty
 
+ROUNDING = 1e-9  # of the mass inside
+
 
 def _row(total: Total, label: str, u: float, own: float, factor: float) -> tuple[str, ...]:
     value, sigma = total.value * factor, u * factor
@@ -48,7 +50,8 @@ def _files(region: Region) -> Table:
     for f in region.files:
         gone = ", ".join(f"{s} ({rounded(v * factor)})" for s, v in f.left_out.items()) or "–"
         share = f"{number(100.0 * f.covered, -1)} %"
-        mass = rounded(f.inside * factor), rounded(f.outside * factor)
+        outside = f.outside if abs(f.outside) > ROUNDING * abs(f.inside) else 0.0
+        mass = rounded(f.inside * factor), rounded(outside * factor)
         rows.append((", ".join(f.names), f.period, share, *mass, gone))
     heads = ("File", "Period", "Covers", f"Inside, {unit}", "Outside", "Left out inside")
     caption = (

@@ -161,7 +161,7 @@ def build(config: schema.Config) -> Region:
         plants=() if plants is None else plants.sources,
         citations=tuple(map(Citation, dict.fromkeys(s.attribution for s in hours.sources if s.attribution))),
         inputs=inputs,
-        notes=(*_made_up(prior), *(b.note + "." for b in read if b.note), *said),
+        notes=(*_made_up(prior), *_of_files(files), *(b.note + "." for b in read if b.note), *said),
     )
 
 
@@ -170,6 +170,14 @@ def _file(b: Brought) -> File:
     share = float(part.covered.mean())
     names = tuple(s.name for s in part.inventory.sources)
     return File(names, b.period, part.inventory.total(), part.outside, share, part.left_out)
+
+
+def _of_files(files: tuple[File, ...]) -> list[str]:
+    """Where a file does not cover the region."""
+    return [
+        f"{', '.join(f.names)} covers {100 * f.covered:.1f} % of the region; the rest is counted as free of emissions, "
+        "as asked." for f in files if f.covered < 1.0
+    ]  # fmt: skip
 
 
 def _with_plants(

@@ -69,9 +69,7 @@ def uncertainty_of(hours: Inventory, emitting: tuple[str, ...], grid: Grid, prio
         )  # fmt: skip
     mean = mean_of(hours)
     relative, length = ({s: getattr(stated[s], n) for s in hours.sectors} for n in ("relative", "length_km"))
-    errors = {
-        s: Errors(relative[s], Exponential(jnp.asarray(length[s])) if length[s] else None) for s in hours.sectors
-    }
+    errors = {s: Errors(relative[s], Exponential(jnp.asarray(length[s])) if length[s] else None) for s in hours.sectors}
     window = constant(mean.times[:-1])
     own = covariance.prior(errors, hours.sectors, grid, window)
     listed = covariance.totals(mean, cells(grid.shape), window, {})
