@@ -11,7 +11,7 @@ import xarray as xr
 from experiments import schema
 from experiments.cases import region as case
 from experiments.cases.region.hours import brought, by_the_hour, weights_of
-from experiments.cases.region.inventories import Part
+from experiments.cases.region.inventories import Part, parts_of
 from experiments.cases.region.plants import without
 from inversion.covariance import AbstractCovariance
 from inversion.observations.record import Source
@@ -20,6 +20,7 @@ from priors.clock import Clock
 from priors.covariance import uncertainty
 from priors.inventory import Inventory
 from priors.readers.open_methane import read_open_methane
+from tests.priors import generate
 from transport.errors import TanhengError
 from transport.grid import Grid
 
@@ -225,6 +226,49 @@ def test_files_of_one_class_are_added_up(files, compose):
     twice = ", ".join(f"{{reader: edgar, file: {files['IND']}, sector: {s}}}" for s in ("a", "b"))
     with pytest.raises(TanhengError, match="read twice"):
         case.build(compose(*few, f"prior.inventories=[{twice}]"))
+
+
+@pytest.mark.parametrize(
+    ("reader", "species", "make", "place", "total"),
+    [
+        # By hand: areas of A and B and one point of B, fossil and biofuel, kg in the 365 days of 2018.
+        ("tno", "CO2", generate.tno, (10.2, 50.1, 30), (1e6 + 2e6 + 3e6 + 5e6 + 3e5) / (365 * 86400)),
+        # Twelve sectors of (1 + … + 12) · 10⁻⁶ Tg.
+        ("cams_reg", "CH4", generate.cams_reg, (10.2, 50.1, 30), 12 * 78e-6 * 1e9 / (365 * 86400)),
+        # DM times month times (½ 1686 + ¼ 1489 + ¼ 1647) g kg-1; the year has 366 days.
+        ("gfed", "CO2", generate.gfed_year, (10.5, 20.4, 90), None),
+        ("carbontracker", "CO2", generate.carbontracker, (-178.0, 21.5, 400), None),
+        ("described", "CO2", generate.edgar_emi, (0.0, 0.0, 60), None),
+    ],
+)
+def test_every_reader_is_reached_and_keeps_its_mass(tmp_path, reader, species, make, place, total):
+    file = make(tmp_path)
+    place = schema.RegionCase("x", *place, place[2] / 5, "2022-06-06")
+    options = {"uncovered": "zero"}
+    if reader == "described":
+        (tmp_path / "d.yaml").write_text(
+            "species: CO2\nunit: t cell-1 yr-1\nperiod: [2020-01-01, 2021-01-01]\nsectors: {all: emissions}\n"
+            "stated_unit: Tonnes\n"
+        )
+        options["description"] = str(tmp_path / "d.yaml")
+    prior = schema.InventoryPrior(species, [schema.InventoryFile(reader, str(file), **options)])
+    grid, inputs = case.grid_of(place), {}
+    (found,) = parts_of(prior, grid, case.box_of(grid, place.longitude), inputs)
+    if reader == "gfed":
+        lat = 20.625 - 0.25 * np.arange(3)
+        area = 6371e3**2 * np.deg2rad(0.25) * np.ptp(np.sin(np.deg2rad([lat - 0.125, lat + 0.125])), axis=0) * 1.002
+        total = (area @ generate.RISING).sum() * 78 * 1e-3 * (0.5 * 1686 + 0.25 * 1489 + 0.25 * 1647) * 1e-3
+        total /= 366 * 86400
+    elif reader == "carbontracker":
+        area = 6371e3**2 * np.deg2rad(1.0) * np.diff(np.sin(np.deg2rad([20.0, 21.0, 22.0, 23.0])))
+        total = (area @ generate.RISING).sum() * 0.4e-8 * 44.0095e-3
+    elif (
+        reader == "described"
+    ):  # a part of one cell of 90° × 60°: 5 to 8 stand in the middle row, 5 at 45° E, 8 at 45° W
+        area = 6371e3**2 * np.deg2rad(90.0) * 2 * np.sin(np.deg2rad(30.0))
+        total = 0.5 * (5 + 8) * 1e3 / (366 * 86400) * 120e3**2 / area
+    assert found.inventory.total() == pytest.approx(total, rel=1e-6 if reader in ("tno", "cams_reg") else 6e-3)
+    assert str(file) in inputs and len(inputs) == (2 if reader == "described" else 1)
 
 
 def test_vegetation_beside_files_of_others_is_marked(files, compose):
