@@ -111,9 +111,10 @@ def box_of(grid: Grid, longitude: float, margin: float = 0.6) -> Box:
     lon = middle + (lon - middle + 180.0) % 360.0 - 180.0
     south, north = max(lat.min() - margin, -90.0), min(lat.max() + margin, 90.0)
     poles = pyproj.Transformer.from_crs(GEOGRAPHIC, grid.crs, always_xy=True).transform([middle] * 2, [-90.0, 90.0])[1]
-    if poles[0] > grid.y_edges[0] or poles[1] < grid.y_edges[-1] or north >= 90.0 or south <= -90.0:
+    if poles[0] > grid.y_edges[0] or poles[1] < grid.y_edges[-1] or north == 90.0 or south == -90.0:
         ends = (-90.0 if poles[0] > grid.y_edges[0] else south, 90.0 if poles[1] < grid.y_edges[-1] else north)
-        return middle - 180.0, middle + 180.0, ends[0], ends[1]
+        whole = float(np.round(middle))
+        return whole - 180.0, whole + 180.0, float(ends[0]), float(ends[1])
     wide = margin / np.cos(np.deg2rad(max(abs(south), abs(north))))
     west, east = max(lon.min() - wide, middle - 180.0), min(lon.max() + wide, middle + 180.0)
     return float(west), float(east), float(south), float(north)
