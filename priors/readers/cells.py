@@ -77,11 +77,7 @@ def cells_of(lon: np.ndarray, lat: np.ndarray, what: str, box: Box | None = None
             f"{what} spans more than the Earth", got=f"{np.ptp(x):.6g}°", expected="at most 360° of longitude",
             remedy="drop the columns that repeat",
         )  # fmt: skip
-    if box is not None and not (box[0] < box[1] <= box[0] + 360.0 and -90.0 <= box[2] < box[3] <= 90.0):
-        raise TanhengError(
-            "a box is not one", got=box, expected="west < east, south < north in degrees",
-            remedy="give (lon0, lon1, lat0, lat1), east beyond 180 across the date line",
-        )  # fmt: skip
+    check_box(box)
     x, columns = _columns(x, None if box is None else box[:2])
     y, rows = np.clip(y, -90.0, 90.0), np.arange(y.size - 1)
     if box is not None:
@@ -98,6 +94,23 @@ def cells_of(lon: np.ndarray, lat: np.ndarray, what: str, box: Box | None = None
     if lat[-1] < lat[0]:
         rows = lat.size - 1 - rows
     return Cells(Grid(x, y, GEOGRAPHIC), rows, columns, (lat.size, lon.size))
+
+
+def check_box(box: Box | None) -> None:
+    """Refuse what is not west, east, south and north.
+
+    Raises:
+        TanhengError: names the box.
+    """
+    good = box is None or (
+        np.shape(box) == (4,) and np.asarray(box).dtype.kind in "iuf"
+        and box[0] < box[1] <= box[0] + 360.0 and -90.0 <= box[2] < box[3] <= 90.0
+    )  # fmt: skip
+    if not good:
+        raise TanhengError(
+            "a box is not one", got=box, expected="west < east, south < north in degrees",
+            remedy="give (lon0, lon1, lat0, lat1), east beyond 180 across the date line",
+        )  # fmt: skip
 
 
 def _edges(centres: np.ndarray, what: str, low: float, high: float) -> np.ndarray:
