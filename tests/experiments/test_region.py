@@ -124,7 +124,7 @@ def part(times, values, **changes):
     rate = np.ones((1, len(values), 2, 2)) * np.asarray(values, float)[None, :, None, None]
     source = Source("file.nc", "0", "test", "start")
     inventory = Inventory("CO2", ("B",), rate, SMALL, np.asarray(times, "M8[s]"), sources=(source,))
-    return Part("test", inventory, {"B": ("IND",)}, np.ones((2, 2)), 0.0, {}, **changes)
+    return Part("test", inventory, {"B": ("IND",)}, "EDGAR", np.ones((2, 2)), 0.0, {}, **changes)
 
 
 def window(start, days):
@@ -226,6 +226,10 @@ def test_files_of_one_class_are_added_up(files, compose):
     twice = ", ".join(f"{{reader: edgar, file: {files['IND']}, sector: {s}}}" for s in ("a", "b"))
     with pytest.raises(TanhengError, match="read twice"):
         case.build(compose(*few, f"prior.inventories=[{twice}]"))
+    part_of = shutil.copy(files["TRO"], files["TRO"].with_name(files["TRO"].name.replace("TRO", "TRO_noRES")))
+    whole = ", ".join(f"{{reader: edgar, file: {f}}}" for f in (files["TRO"], part_of))
+    with pytest.raises(TanhengError, match="hold each other"):
+        case.build(compose(*few, f"prior.inventories=[{whole}]"))
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def _with_plants(
     if prior.plants_from:
         parts, how = without(parts, mass, prior.plants_from)
         said = (*said, how)
-    whole = Part("plants", mass, {s: (s,) for s in mass.sectors}, np.ones(grid.shape), 0.0, {})
+    whole = Part("plants", mass, {s: (s,) for s in mass.sectors}, "", np.ones(grid.shape), 0.0, {})
     moved = [dataclasses.replace(b, part=p) for b, p in zip(read, parts, strict=True)]
     return [*moved, Brought(whole, True, "")], said
 

@@ -66,6 +66,7 @@ class Part:
         reader: name.
         inventory: on the cells of the region, in the file's own periods, under the final names of sectors.
         originals: final sector to the sectors of the file that are in it.
+        scheme: classification of these.
         covered: (ny, nx) share of each cell that the file covers.
         outside: kg s-1 of the cells that were read but do not lie in the region.
         left_out: kg s-1 in the region of sectors that are not wanted.
@@ -74,6 +75,7 @@ class Part:
     reader: str
     inventory: Inventory
     originals: dict[str, tuple[str, ...]]
+    scheme: str
     covered: np.ndarray
     outside: float
     left_out: dict[str, float]
@@ -148,7 +150,7 @@ def _part(item: schema.InventoryFile, prior: schema.InventoryPrior, read: Invent
             )  # fmt: skip
         here = here.select(kept)
     named, originals = _named(item, here, prior.classification)
-    return Part(item.reader, named, originals, share, outside, left_out)
+    return Part(item.reader, named, originals, read.classification, share, outside, left_out)
 
 
 def _coverage(item: schema.InventoryFile, read: Inventory, grid: Grid) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.cases.region.inventories import Part
 from priors.inventory import Inventory
-from priors.sectors import SHORT_CYCLE
+from priors.sectors import SHORT_CYCLE, check_exclusive
 from transport.errors import TanhengError
 
 # UNECE CLRTAP reporting guidelines 2014, annex V: names of GNFR sectors; "O" is aviation at cruise, outside totals.
@@ -29,7 +29,7 @@ def combined(parts: Sequence[Part], inventories: Sequence[Inventory]) -> Invento
         inventories: of each part, on the same cells and periods.
 
     Raises:
-        TanhengError: a sector of one name in different inventories, or the same sector twice.
+        TanhengError: a sector of one name in different inventories, the same sector twice, or one that holds another.
     """
     names = list(dict.fromkeys(s for i in inventories for s in i.sectors))
     letters = sorted(s for s in names if s.removesuffix(SHORT_CYCLE) in GNFR)
@@ -49,6 +49,9 @@ def combined(parts: Sequence[Part], inventories: Sequence[Inventory]) -> Invento
 
 
 def _refuse_twice(parts: Sequence[Part]) -> None:
+    for reader, scheme in dict.fromkeys((p.reader, p.scheme) for p in parts):
+        alike = [p for p in parts if (p.reader, p.scheme) == (reader, scheme)]
+        check_exclusive([o for p in alike for named in p.originals.values() for o in named], scheme)
     for a, b in itertools.combinations(parts, 2):
         shared = [s for s in a.inventory.sectors if s in b.inventory.sectors]
         if not shared:
