@@ -41,10 +41,14 @@ def plants_of(
         for p in prior.plants
     ]  # fmt: skip
     files: tuple = ()
+    said: list[str] = []
     if prior.catalogue:
         path, inputs[prior.catalogue] = locate(prior.catalogue)
         catalogue = read_coco2(path, prior.species, box)
         files = catalogue.sources
+        own = np.datetime64(str(catalogue.year), "Y")
+        others = [str(y) for y in times[:-1].astype("M8[Y]") if y != own]
+        said += [f"{path.name}: {own} stands for {', '.join(others)}."] if others else []
         found += [(PointSource(f.name, f.lon, f.lat, "power plants", CATALOGUE_HEIGHT), f.rate)
                   for f in catalogue.points]  # fmt: skip
     if not found:
@@ -55,7 +59,8 @@ def plants_of(
     names = {p.name for p in inside.sources}
     listed = {p.name for p in prior.plants}
     outside = [f"{p.name} ({abs(r) * MEGATONNES:.3g} Mt yr-1)" for p, r in found if p.name in listed - names]
-    return inside, (f"Plants outside of the region, left out: {', '.join(outside)}.",) if outside else ()
+    said += [f"Plants outside of the region, left out: {', '.join(outside)}."] if outside else []
+    return inside, tuple(said)
 
 
 def _stream(plant: schema.Plant) -> str:
