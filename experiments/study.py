@@ -50,6 +50,7 @@ class Study:
         sentences: the answer in one or two sentences.
         tables: for terminal and page.
         figures: file name without suffix to what draws it.
+        datasets: file name without suffix to what writes it as NetCDF.
         notes: what a reader must know.
         sweep: what a sweep's table shows of it, texts by column.
     """
@@ -60,6 +61,7 @@ class Study:
     sentences: tuple[str, ...]
     tables: tuple[Table, ...]
     figures: dict[str, Callable[[], Figure]] = dataclasses.field(default_factory=dict)
+    datasets: dict[str, Callable[[Path], None]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     sweep: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -67,7 +69,7 @@ class Study:
 def publish(
     study: Study, config: schema.Config, resolved: DictConfig, run: dict[str, Any], directory: Path, started: float
 ) -> None:
-    """Print the tables; write summary.json, manifest.json, the figures and the page."""
+    """Print the tables; write summary.json, manifest.json, figures, NetCDF files and the page."""
     setup = study.setup
     for table in study.tables:
         table.show()
@@ -80,6 +82,10 @@ def publish(
             with stage("figures"):
                 for name, draw in study.figures.items():
                     figures[name] = style.save(draw(), folder / f"{name}.png")
+        if config.products.netcdf and study.datasets:
+            with stage("NetCDF"):
+                for name, write in study.datasets.items():
+                    write(folder / f"{name}.nc")
         summary = {
             "case": setup.name, "title": study.title, "synthetic": bool(setup.synthetic), **study.numbers,
             "sweep": study.sweep, "wall_seconds": time.perf_counter() - started,

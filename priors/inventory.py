@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from inversion.observations.record import Source, Step
+from priors.sectors import check_exclusive
 from transport.errors import TanhengError
 from transport.grid import Grid
 from transport.units import molar_mass
@@ -29,7 +30,8 @@ class Inventory:
         steps: what was done since.
 
     Raises:
-        TanhengError: shapes that disagree, rates that are not finite, periods that do not follow each other.
+        TanhengError: shapes that disagree, rates that are not finite, periods that do not follow each other, sectors
+            that repeat or hold each other.
     """
 
     species: str
@@ -42,10 +44,12 @@ class Inventory:
     steps: tuple[Step, ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "rate", np.asarray(self.rate))
         object.__setattr__(self, "times", np.asarray(self.times).astype("datetime64[s]"))
         shape = (len(self.sectors), len(self.times) - 1, *self.grid.shape)
-        bad = int(np.count_nonzero(~np.isfinite(self.rate)))
-        if self.rate.shape != shape or bad or not len(self.sectors):
+        number = self.rate.dtype.kind in "iuf"
+        bad = int(np.count_nonzero(~np.isfinite(self.rate))) if number else self.rate.size
+        if self.rate.shape != shape or bad or not self.sectors:
             raise TanhengError(
                 "the rates of an inventory do not fit it", got=f"shape {self.rate.shape}, {bad} not finite",
                 expected=f"{shape} of sectors, periods, rows, columns, all finite",
@@ -56,6 +60,7 @@ class Inventory:
                 "sectors of an inventory repeat", got=", ".join(self.sectors), expected="each once",
                 remedy="merge them first",
             )  # fmt: skip
+        check_exclusive(self.sectors, self.classification)
         if len(self.times) < 2 or not (np.diff(self.times) > np.timedelta64(0, "s")).all():
             raise TanhengError(
                 "the periods of an inventory do not follow each other", got=self.times[:3], expected="increasing times",
@@ -66,6 +71,14 @@ class Inventory:
     def seconds(self) -> np.ndarray:
         """(nt,) length of each period."""
         return np.diff(self.times) / np.timedelta64(1, "s")
+
+    @property
+    def years(self) -> float:
+        """Length of all periods in calendar years: mass in them over this is mass per year, of 365 d or of 366 d."""
+        year = self.times[[0, -1]].astype("datetime64[Y]")
+        first, second = ((y.astype("datetime64[s]"), (y + 1).astype("datetime64[s]")) for y in year)
+        into = [(t - a) / (b - a) for t, (a, b) in zip(self.times[[0, -1]], (first, second), strict=True)]
+        return float(np.diff(year).astype(int)[0] + into[1] - into[0])
 
     def totals(self, inside: np.ndarray | None = None) -> dict[str, float]:
         """Mean rate of each sector over all periods, kg s-1.
@@ -125,7 +138,7 @@ class Inventory:
 
     def __repr__(self) -> str:
         first, last = self.times[0].astype("datetime64[m]"), self.times[-1].astype("datetime64[m]")
-        yearly = self.total() * 365 * 86400 / KILOGRAMS_PER_MEGATONNE
+        yearly = self.total() * self.seconds.sum() / self.years / KILOGRAMS_PER_MEGATONNE
         return (
             f"Inventory({self.species}, {len(self.sectors)} sectors, {len(self.times) - 1} periods {first} … {last}, "
             f"{yearly:.5g} Mt yr-1; {self.grid!r})"

@@ -1,7 +1,13 @@
-"""Sectors of one classification in another: EDGAR → IPCC 2006 → GNFR, every sector once."""
+"""Sectors of one classification in another: EDGAR → IPCC 2006 → GNFR, every sector once; and which hold each other."""
 
-from priors.inventory import Inventory
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from transport.errors import TanhengError
+
+if TYPE_CHECKING:  # which checks its sectors by this module
+    from priors.inventory import Inventory
 
 SHORT_CYCLE = " short-cycle"
 # EDGAR v8 sector codes, Crippa et al. 2023 (doi 10.2760/953322), table of sectors.
@@ -23,10 +29,42 @@ IPCC_TO_GNFR = {
     "3.C.2-7": "L",
     "4.A": "J", "4.C": "J", "4.D": "J",
 }  # fmt: skip
+# Each code with those that hold a part of the same emissions; F1…F4 of GNFR are road transport by fuel and wear.
+_PARTS = ("PRO_COAL", "PRO_OIL", "PRO_GAS")
+HELD = {
+    "EDGAR": {"TRO": ("TRO_noRES",), "PRO": ("PRO_FFF", *_PARTS), "PRO_FFF": _PARTS, "TOTALS": tuple(EDGAR_TO_IPCC)},
+    "GNFR": {"F": ("F1", "F2", "F3", "F4")},
+}
 TABLES = {("EDGAR", "IPCC 2006"): EDGAR_TO_IPCC, ("IPCC 2006", "GNFR"): IPCC_TO_GNFR}
 
 
-def classified(inventory: Inventory, classification: str) -> Inventory:
+def check_exclusive(sectors: Sequence[str], classification: str) -> None:
+    """Refuse sectors of which one holds another: their sum would count twice. Short-cycle carbon is apart from fossil.
+
+    Args:
+        sectors: names.
+        classification: "EDGAR", "GNFR" or "IPCC 2006", where 1.B holds 1.B.1; of others nothing is known.
+
+    Raises:
+        TanhengError: names the pairs.
+    """
+    held = HELD.get(classification, {})
+
+    def holds(whole: str, part: str) -> bool:
+        if whole.endswith(SHORT_CYCLE) != part.endswith(SHORT_CYCLE):
+            return False
+        whole, part = whole.removesuffix(SHORT_CYCLE), part.removesuffix(SHORT_CYCLE)
+        return part in held.get(whole, ()) or (classification == "IPCC 2006" and part.startswith(f"{whole}."))
+
+    pairs = [f"{a} holds {b}" for a, b in itertools.permutations(sectors, 2) if holds(a, b)]
+    if pairs:
+        raise TanhengError(
+            "sectors of an inventory hold each other and would count twice", got="; ".join(pairs[:6]),
+            expected="either the whole or its parts", remedy="leave the one or the others out",
+        )  # fmt: skip
+
+
+def classified(inventory: "Inventory", classification: str) -> "Inventory":
     """An inventory in another classification; short-cycle carbon stays apart.
 
     Args:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import pyproj
 from numpy.typing import ArrayLike
+from pyproj.exceptions import CRSError
 
 from transport.constants import EARTH_RADIUS
 from transport.errors import TanhengError
@@ -28,6 +29,30 @@ def check_edges(name: str, edges: np.ndarray) -> None:
         )
 
 
+def check_crs(crs: str, what: str) -> pyproj.CRS:
+    """A coordinate reference system in which a grid can lie.
+
+    Raises:
+        TanhengError: PROJ does not know it, or it is neither projected nor degrees from Greenwich.
+    """
+    try:
+        found = pyproj.CRS.from_user_input(crs)
+    except (CRSError, ValueError) as error:  # text of a damaged file need not even be Unicode
+        raise TanhengError(
+            f"the projection of {what} is not known", got=ascii(crs)[:200], expected="EPSG:32633, PROJ text or WKT",
+            remedy="state another crs, or copy the file again",
+        ) from error  # fmt: skip
+    meridian = found.prime_meridian.longitude if found.prime_meridian else 0.0
+    degrees = all(np.isclose(a.unit_conversion_factor, np.pi / 180.0, rtol=1e-9) for a in found.axis_info[:2])
+    if not (found.is_projected or (found.is_geographic and meridian == 0.0 and degrees)):
+        raise TanhengError(
+            f"{what} cannot lie in this coordinate reference system", got=found.name,
+            expected="a projection, or degrees from the meridian of Greenwich",
+            remedy="convert the coordinates to EPSG:4326 first",
+        )  # fmt: skip
+    return found
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Grid:
     """A rectangular array of cells in one coordinate reference system.
@@ -35,10 +60,10 @@ class Grid:
     Args:
         x_edges: (nx+1,) cell edges, m for a projected CRS, degrees east for a geographic one.
         y_edges: (ny+1,) cell edges, m or degrees north, increasing.
-        crs: anything that `pyproj.CRS` accepts.
+        crs: anything that `pyproj.CRS` accepts and that is projected, or degrees from Greenwich.
 
     Raises:
-        TanhengError: edges are not increasing.
+        TanhengError: edges are not increasing, or the CRS is not known, is vertical, or counts in other degrees.
     """
 
     x_edges: np.ndarray
@@ -49,21 +74,23 @@ class Grid:
         for name in ("x_edges", "y_edges"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=float))
             check_edges(name, getattr(self, name))
+        check_crs(self.crs, "a grid")
 
     @classmethod
     def from_centres(cls, x: np.ndarray, y: np.ndarray, crs: str = GEOGRAPHIC) -> "Grid":
         """The grid whose evenly spaced cell centres are x (nx,) and y (ny,).
 
         Raises:
-            TanhengError: the centres are not evenly spaced to 1 % of a cell.
+            TanhengError: fewer than two centres, or they are not evenly spaced to 1 % of a cell.
         """
 
         def edges(centre):
-            if np.ptp(np.diff(centre)) > 0.01 * abs(np.diff(centre).mean()):
+            step = np.diff(centre)
+            if not (centre.ndim == 1 and step.size and np.ptp(step) <= 0.01 * abs(step.mean())):  # NaN fails too
                 raise TanhengError(
                     "cell centres are not evenly spaced",
-                    got=np.array2string(np.asarray(centre), threshold=6),
-                    expected="equal steps",
+                    got=np.array2string(centre, threshold=6),
+                    expected="two or more in equal steps",
                     remedy="give cell edges instead",
                 )
             step = (centre[-1] - centre[0]) / (len(centre) - 1)
@@ -86,6 +113,11 @@ class Grid:
         return self._proj.is_geographic
 
     @property
+    def _latitudes(self) -> np.ndarray:
+        """(ny+1,) edges of a geographic grid, none beyond a pole."""
+        return np.clip(self.y_edges, -90.0, 90.0)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(ny, nx)."""
         return self.y_edges.size - 1, self.x_edges.size - 1
@@ -104,12 +136,12 @@ class Grid:
     def areas(self) -> np.ndarray:
         """(ny, nx) true cell areas in m2.
 
-        Geographic: R² Δλ (sin φ2 − sin φ1). Projected: Δx Δy / s with s the areal scale of the projection at the
-        cell centre (Snyder 1987, USGS PP 1395, §4).
+        Geographic: R² Δλ (sin φ2 − sin φ1), where cells around a pole end there. Projected: Δx Δy / s with s the areal
+        scale of the projection at the cell centre (Snyder 1987, USGS PP 1395, §4).
         """
         if self.is_geographic:
             d_lambda = np.deg2rad(np.diff(self.x_edges))
-            d_sine = np.diff(np.sin(np.deg2rad(self.y_edges)))
+            d_sine = np.diff(np.sin(np.deg2rad(self._latitudes)))
             return EARTH_RADIUS**2 * d_sine[:, None] * d_lambda[None, :]
         lon, lat = self.lonlat(*np.meshgrid(self.x, self.y))
         scale = pyproj.Proj(self._proj).get_factors(lon, lat).areal_scale
@@ -136,6 +168,7 @@ class Grid:
         """
         nx, x, y = self.shape[1], self.x_edges, self.y_edges
         if self.is_geographic:
+            y = self._latitudes
             along_meridian = EARTH_RADIUS * np.deg2rad(np.diff(y))
             along_parallel = EARTH_RADIUS * np.cos(np.deg2rad(y))[:, None] * np.deg2rad(np.diff(x))
             return np.tile(along_meridian[:, None], (1, nx + 1)), along_parallel

@@ -1,5 +1,6 @@
 """The page of a study: its answer, tables and figures in one file that asks nothing of the network."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def write_page(study: Study, figures: dict[str, Path], manifest: dict[str, Any],
         "title": pretty(study.title),
         "synthetic": study.setup.synthetic,
         "sentences": [pretty(s) for s in study.sentences],
-        "tables": study.tables,
+        "tables": [dataclasses.replace(t, heads=tuple(map(pretty, t.heads))) for t in study.tables],
         "figures": {name: inline(file) for name, file in figures.items()},
         "notes": [pretty(note) for note in study.notes],
         "citations": references(manifest),

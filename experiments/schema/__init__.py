@@ -71,6 +71,9 @@ from experiments.schema.prior import (
     Plant,
     PointSource,
     Prior,
+    SectorError,
+    SectorHeating,
+    SectorProfile,
     UnitedKingdomPrior,
 )
 from experiments.schema.products import Products
@@ -120,10 +123,10 @@ __all__ = [
     "NewZealandCase", "NewZealandObservations", "NewZealandPrior", "NoControl", "NoCovariance", "NoMeteorology",
     "NoObservations", "NoPrior", "NoSolver", "NoTransport", "Observations", "Ocean", "Osse", "Overpass", "Pattern",
     "Plant", "PlumeCase", "PointSource", "Precision", "Preview", "Prior", "Products", "RegionCase",
-    "RegionResponses", "RegionWeeks", "RegionsAndBoundary", "SamplingSolver", "Scheme", "SequentialSolver",
-    "Simulate", "Solver", "Space", "TaggedTracers", "Task", "Tower", "Transport", "TransportSolver",
-    "TruncatedSolver", "UnitedKingdomCase", "UnitedKingdomObservations", "UnitedKingdomPrior", "VariationalSolver",
-    "WrfMeteorology", "expect", "register", "require_chosen", "typed",
+    "RegionResponses", "RegionWeeks", "RegionsAndBoundary", "SamplingSolver", "Scheme", "SectorError",
+    "SectorHeating", "SectorProfile", "SequentialSolver", "Simulate", "Solver", "Space", "TaggedTracers", "Task",
+    "Tower", "Transport", "TransportSolver", "TruncatedSolver", "UnitedKingdomCase", "UnitedKingdomObservations",
+    "UnitedKingdomPrior", "VariationalSolver", "WrfMeteorology", "expect", "register", "require_chosen", "typed",
 ]  # fmt: skip
 
 

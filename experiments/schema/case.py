@@ -1,7 +1,9 @@
 """Where and when."""
 
+import datetime
 import enum
 import itertools
+import re
 from dataclasses import dataclass, field
 
 from omegaconf import MISSING
@@ -126,7 +128,12 @@ class PlumeCase(Case):
 
 @dataclass
 class RegionCase(Case):
-    """A square around a place, on an equal-area projection, and some days by local time."""
+    """A square around a place, on an equal-area projection, and some days.
+
+    The square has half_km to each side of the place, in cells of spacing_km. The window begins at `start` (UTC, a date
+    or a full hour) and lasts `days`; `time_zone` is the clock of weekdays and hours in profiles, and days in `holidays`
+    have the weights of Sundays.
+    """
 
     title: str = MISSING
     longitude: float = MISSING
@@ -136,10 +143,28 @@ class RegionCase(Case):
     start: str = MISSING
     days: int = 7
     time_zone: str = "UTC"
+    holidays: list[str] = field(default_factory=list)
 
     def __post_init__(self):
         require(abs(self.longitude) <= 360, "case.longitude", self.longitude, "−360…360°")
         require(abs(self.latitude) <= 85, "case.latitude", self.latitude, "−85…85°")
+        require(0 < self.half_km <= 1500, "case.half_km", self.half_km, "0…1500 km")
         cells = 2 * self.half_km / self.spacing_km if self.spacing_km > 0 else 0.0
-        require(4 <= cells <= 60, "case.half_km and spacing_km", f"{cells:g} cells a side", "4…60 cells a side")
+        name = "case.half_km and case.spacing_km"
+        require(4 <= cells <= 60, name, f"{cells:g} cells a side", "4…60 cells a side")
+        fits = abs(cells - round(cells)) < 1e-9 * cells
+        near = self.spacing_km * round(cells) / 2
+        require(fits, name, f"{cells:.6g} cells a side", "a whole number of cells", f"e.g. case.half_km={near:g}")
         require(1 <= self.days <= 366, "case.days", self.days, "1…366")
+        expected = "a date, or a full hour, of UTC: 2022-06-06 or 2022-06-06T05:00"
+        require(_is_hour(self.start), "case.start", self.start, expected)
+        for day in self.holidays:
+            require(_is_hour(day, r"\d{4}-\d\d-\d\d"), "case.holidays", day, "local dates such as 2022-06-03")
+
+
+def _is_hour(text: str, pattern: str = r"\d{4}-\d\d-\d\d([T ]\d\d(:00(:00)?)?)?") -> bool:
+    """Whether a text is a date or a full hour that exists."""
+    try:
+        return bool(re.fullmatch(pattern, text)) and 1900 <= datetime.datetime.fromisoformat(text).year <= 2200
+    except ValueError:
+        return False

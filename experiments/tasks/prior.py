@@ -4,37 +4,85 @@ import numpy as np
 
 from experiments import schema
 from experiments.cases.region import Region, build
-from experiments.numbers import number, value_place, with_uncertainty
+from experiments.numbers import number, rounded, value_place, with_uncertainty
+from experiments.products.units import MASSES
 from experiments.study import Study, Table
-from inversion.covariance import AbstractCovariance
 from priors.covariance import Total, uncertainty
-from priors.inventory import KILOGRAMS_PER_MEGATONNE
-from transport.constants import SECONDS_PER_YEAR
 
-# Unit of totals: Mt yr-1 of CO2, kt yr-1 of CH4.
-UNITS = {"CO2": (1.0, "Mt CO2 yr-1"), "CH4": (1e3, "kt CH4 yr-1")}
+ROUNDING = 1e-9  # of the mass inside
 
 
-def _row(total: Total, u: float, factor: float) -> tuple[str, ...]:
+def _row(total: Total, label: str, u: float, own: float, factor: float) -> tuple[str, ...]:
     value, sigma = total.value * factor, u * factor
     shown, error = with_uncertainty(value, sigma)
     share = number(200.0 * sigma / abs(value), -1) if value else "–"
     published = "–" if total.relative is None else number(200.0 * total.relative, -1)
-    return total.name, shown, error, number(2.0 * sigma, value_place(sigma)), share, published
+    before = number(own * factor, value_place(own * factor))
+    return label, shown, before, error, number(2.0 * sigma, value_place(sigma)), share, published
 
 
-def _totals(region: Region, B: AbstractCovariance) -> tuple[Table, list[dict]]:
-    scale, unit = UNITS[region.species]
-    factor = scale * SECONDS_PER_YEAR / KILOGRAMS_PER_MEGATONNE
-    sigma = uncertainty(B, np.stack([t.weights for t in region.totals], axis=1))
-    rows = tuple(_row(t, float(u), factor) for t, u in zip(region.totals, sigma, strict=True))
+def _totals(region: Region) -> tuple[Table, list[dict]]:
+    factor, unit = MASSES[region.species]
+    known = region.uncertainty
+    weights = np.stack([t.weights for t in known.totals], axis=1)
+    after, before = (uncertainty(B, weights).tolist() for B in (known.B, known.own))
+    each = list(zip(known.totals, after, before, strict=True))
+    rows = tuple(_row(t, region.labels.get(t.name, t.name), u, own, factor) for t, u, own in each)
     numbers = [
-        {"name": t.name, "value": t.value * factor, "u": float(u) * factor, "unit": unit, "published": t.relative}
-        for t, u in zip(region.totals, sigma, strict=True)
+        {"name": t.name, "label": region.labels.get(t.name, t.name), "value": t.value * factor, "u": u * factor,
+         "u_before": own * factor, "unit": unit, "published_relative": t.relative}
+        for t, u, own in each
+    ]  # fmt: skip
+    heads = ("Total", unit, "u before", "u", "U (k = 2)", "U, %", "published U, %")
+    caption = (
+        "Mean rates over the window; u as B implies it, of factors constant over the window. u before: from the errors "
+        "of the sectors alone; u: with the published uncertainty of all emissions."
+    )
+    if all(t.relative is None for t in known.totals):
+        heads, rows = (*heads[:2], *heads[3:6]), tuple((*r[:2], *r[3:6]) for r in rows)
+        caption = "Mean rates over the window; u as B implies it, of factors constant over the window."
+    return Table("What the prior says", heads, rows, caption, numbers=tuple(range(1, len(heads)))), numbers
+
+
+def _files(region: Region) -> Table:
+    factor, unit = MASSES[region.species]
+    rows = []
+    for f in region.files:
+        gone = ", ".join(f"{s} ({rounded(v * factor)})" for s, v in f.left_out.items()) or "–"
+        share = f"{number(100.0 * f.covered, -1)} %"
+        outside = f.outside if abs(f.outside) > ROUNDING * abs(f.inside) else 0.0
+        mass = rounded(f.inside * factor), rounded(outside * factor)
+        rows.append((", ".join(f.names), f.period, share, *mass, gone))
+    heads = ("File", "Period", "Covers", f"Inside, {unit}", "Outside", "Left out inside")
+    caption = (
+        "Means over what the file holds, before plants are taken out. Covers: of the region. Outside: in those cells "
+        "around the region that were read."
+    )
+    return Table("Inventories", heads, tuple(rows), caption, numbers=(2, 3, 4))
+
+
+def _record(region: Region) -> tuple[Table, Table]:
+    """Checksums, and what was done."""
+    files = tuple((f.name, f.sha256[:12], f.reader) for f in region.hours.sources)
+    done = [s for s in region.hours.steps if s.what != "read"]
+    rows = [
+        (s.what.split("(")[0].split(" to Grid")[0].strip(), "; ".join(f"{why}: {n}" for why, n in s.dropped) or "–")
+        for s in done
     ]
-    heads = ("Total", unit, "u", "U (k = 2)", "U, %", "published U, %")
-    caption = "Mean rates over the window; u as B implies it, of factors constant over the window."
-    return Table("What the prior says", heads, rows, caption, numbers=(1, 2, 3, 4, 5)), numbers
+    steps = tuple(dict.fromkeys(rows))
+    return Table("Files", ("File", "SHA-256", "Reader"), files), Table("Steps", ("Step", "Left out"), steps)
+
+
+def _sentence(region: Region, first: dict) -> str:
+    shown, u = with_uncertainty(first["value"], first["u"])
+    emitting = len(region.annual.sectors)
+    other = len(region.hours.sectors) - emitting
+    beside = f", beside {other} of vegetation," if other else ""
+    rows, columns = region.hours.grid.shape
+    return (
+        f"{first['name'].capitalize()}: {shown} ± {u} {first['unit']} (standard uncertainty) in {emitting} "
+        f"{'sector' if emitting == 1 else 'sectors'}{beside} on {rows} × {columns} cells."
+    )
 
 
 def prior(config: schema.Config) -> Study:
@@ -44,13 +92,8 @@ def prior(config: schema.Config) -> Study:
         TanhengError: as `experiments.cases.region.build`.
     """
     region = build(config)
-    table, numbers = _totals(region, region.B)
-    files = tuple((f.name, f.sha256[:12], f.reader) for f in region.annual.sources)
-    done = [s for s in region.annual.steps if s.what != "read"]
-    left_out = ["; ".join(f"{why}: {count}" for why, count in s.dropped) or "–" for s in done]
-    steps = tuple((s.what.split("(")[0].strip(), why) for s, why in zip(done, left_out, strict=True))
-    first = numbers[0]
-    shown, u = with_uncertainty(first["value"], first["u"])
+    table, numbers = _totals(region)
+    shown, u = with_uncertainty(numbers[0]["value"], numbers[0]["u"])
 
     def sectors():
         from experiments.products.sectors import draw_sectors
@@ -62,19 +105,23 @@ def prior(config: schema.Config) -> Study:
 
         return draw_hours(region)
 
+    def dataset(path):
+        from experiments.products.prior_netcdf import write_prior
+
+        write_prior(region, path)
+
     return Study(
         setup=region,
         title=region.title,
-        numbers={"totals": numbers, "sectors": list(region.hours.sectors), "hours": len(region.hours.times) - 1},
-        sentences=(
-            f"{first['name']}: {shown} ± {u} {first['unit']} (standard uncertainty) in {len(region.hours.sectors)} "
-            f"sectors on {region.hours.grid.shape[0]} × {region.hours.grid.shape[1]} cells.",
-        ),
-        tables=(
-            table, Table("Files", ("File", "SHA-256", "Reader"), files),
-            Table("Steps", ("Step", "Left out"), steps),
-        ),
+        numbers={
+            "species": region.species, "totals": numbers, "sectors": list(region.hours.sectors),
+            "hours": len(region.hours.times) - 1, "generated": region.synthetic,
+            "covered": {", ".join(f.names): f.covered for f in region.files},
+        },
+        sentences=(_sentence(region, numbers[0]),),
+        tables=(table, _files(region), *_record(region)),
         figures={"sectors": sectors, "hours": hours},
-        notes=(*region.notes, *dict.fromkeys(note for f in region.annual.sources for note in f.notes)),
-        sweep={"total": f"{shown} ± {u}", "unit": first["unit"]},
+        datasets={"prior": dataset},
+        notes=(*region.notes, *dict.fromkeys(note for f in region.hours.sources for note in f.notes)),
+        sweep={"total": f"{shown} ± {u}", "unit": numbers[0]["unit"]},
     )  # fmt: skip

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyproj
-from pyproj.exceptions import CRSError
 
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.record import Source, Step
 from priors.inventory import Inventory
 from transport.errors import TanhengError
-from transport.grid import GEOGRAPHIC, Grid
+from transport.grid import GEOGRAPHIC, Grid, check_crs
 
 Box = tuple[float, float, float, float]
 _DEGREES = ("degrees_east", "degrees_north", "degrees", "degree_east", "degree_north", "degree", "deg", "degrees_E",
@@ -78,11 +77,7 @@ def cells_of(lon: np.ndarray, lat: np.ndarray, what: str, box: Box | None = None
             f"{what} spans more than the Earth", got=f"{np.ptp(x):.6g}°", expected="at most 360° of longitude",
             remedy="drop the columns that repeat",
         )  # fmt: skip
-    if box is not None and not (box[0] < box[1] <= box[0] + 360.0 and -90.0 <= box[2] < box[3] <= 90.0):
-        raise TanhengError(
-            "a box is not one", got=box, expected="west < east, south < north in degrees",
-            remedy="give (lon0, lon1, lat0, lat1), east beyond 180 across the date line",
-        )  # fmt: skip
+    check_box(box)
     x, columns = _columns(x, None if box is None else box[:2])
     y, rows = np.clip(y, -90.0, 90.0), np.arange(y.size - 1)
     if box is not None:
@@ -99,6 +94,23 @@ def cells_of(lon: np.ndarray, lat: np.ndarray, what: str, box: Box | None = None
     if lat[-1] < lat[0]:
         rows = lat.size - 1 - rows
     return Cells(Grid(x, y, GEOGRAPHIC), rows, columns, (lat.size, lon.size))
+
+
+def check_box(box: Box | None) -> None:
+    """Refuse what is not west, east, south and north.
+
+    Raises:
+        TanhengError: names the box.
+    """
+    good = box is None or (
+        np.shape(box) == (4,) and np.asarray(box).dtype.kind in "iuf"
+        and box[0] < box[1] <= box[0] + 360.0 and -90.0 <= box[2] < box[3] <= 90.0
+    )  # fmt: skip
+    if not good:
+        raise TanhengError(
+            "a box is not one", got=box, expected="west < east, south < north in degrees",
+            remedy="give (lon0, lon1, lat0, lat1), east beyond 180 across the date line",
+        )  # fmt: skip
 
 
 def _edges(centres: np.ndarray, what: str, low: float, high: float) -> np.ndarray:
@@ -145,13 +157,7 @@ def projection(text: str, what: str) -> pyproj.CRS:
     Raises:
         TanhengError: it is none.
     """
-    try:
-        crs = pyproj.CRS.from_user_input(text)
-    except (CRSError, ValueError) as error:  # text of a damaged file need not even be Unicode
-        raise TanhengError(
-            f"the projection of {what} is not known", got=ascii(text)[:200], expected="EPSG:32633, PROJ text or WKT",
-            remedy="state another crs, or copy the file again",
-        ) from error  # fmt: skip
+    crs = check_crs(text, what)
     if not crs.is_projected:
         raise TanhengError(
             f"the cells of {what} are not in a projection", got=crs.name, expected="coordinates in metres",
@@ -220,12 +226,32 @@ def months_of(year: int, first: int = 1, count: int = 12) -> np.ndarray:
     return (start + np.arange(count + 1)).astype("datetime64[s]")
 
 
+def check_twice(inventories: Sequence[Inventory]) -> None:
+    """Refuse one file that was read twice under two names of its sector.
+
+    Raises:
+        TanhengError: names the sectors.
+    """
+    for a, b in itertools.combinations(inventories, 2):
+        shared = {s.sha256 for s in a.sources} & {s.sha256 for s in b.sources}
+        for (m, x), (n, y) in itertools.product(enumerate(a.sectors), enumerate(b.sectors)) if shared else ():
+            if a.rate[m].any() and np.array_equal(a.rate[m], b.rate[n]):
+                raise TanhengError(
+                    "one file was read twice", got=f"{x} of {a.sources[0].name} is {y} of {b.sources[0].name}",
+                    expected="each file once", remedy="leave one of them out",
+                )  # fmt: skip
+
+
 def joined(inventories: Sequence[Inventory]) -> Inventory:
     """Files of one inventory put together: the same sectors in later periods, or other sectors of the same period.
 
     Raises:
-        TanhengError: they differ in anything else, or repeat.
+        TanhengError: none at all; they differ in anything else, or repeat, be it under another name.
     """
+    if not inventories:
+        raise TanhengError(
+            "there is nothing to join", got="no inventories", expected="one or more", remedy="name the files to read"
+        )
     first = inventories[0]
     same = [
         (i.species, i.classification, i.grid.crs) == (first.species, first.classification, first.grid.crs)
@@ -233,7 +259,7 @@ def joined(inventories: Sequence[Inventory]) -> Inventory:
         for i in inventories
     ]  # fmt: skip
     sources = tuple(s for i in inventories for s in i.sources)
-    steps = (Step(f"joined from {len(inventories)} inventories", sum(i.steps[0].kept for i in inventories)),)
+    steps = (Step(f"joined from {len(inventories)} inventories", sum(i.rate[0, 0].size for i in inventories)),)
     if all(same) and all(i.sectors == first.sectors for i in inventories):
         ordered = sorted(inventories, key=lambda i: i.times[0])
         if all((a.times[-1] == b.times[0]) for a, b in itertools.pairwise(ordered)):
@@ -242,6 +268,7 @@ def joined(inventories: Sequence[Inventory]) -> Inventory:
             return dataclasses.replace(first, rate=rate, times=times, sources=sources, steps=steps)
     elif all(same) and all(np.array_equal(i.times, first.times) for i in inventories):
         sectors = tuple(s for i in inventories for s in i.sectors)
+        check_twice(inventories)
         rate = np.concatenate([i.rate for i in inventories])
         return dataclasses.replace(first, sectors=sectors, rate=rate, sources=sources, steps=steps)
     raise TanhengError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from inversion.observations.readers.files import lines_of, source_of
 from inversion.observations.record import Step
-from priors.readers.cells import Box, year_of
+from priors.readers.cells import Box, check_box, year_of
 from priors.readers.points import Catalogue, Facility
 from transport.errors import TanhengError
 
@@ -32,6 +32,7 @@ def read_coco2(path: str | Path, species: str = "CO2", box: Box | None = None) -
     Raises:
         TanhengError: not this table, a plant twice, a place or a mass that cannot be meant.
     """
+    check_box(box)
     lines, name = lines_of(path), Path(path).name
     if species not in _COLUMNS:
         raise TanhengError(

@@ -20,7 +20,12 @@ from transport.errors import TanhengError
 from transport.grid import Grid
 from transport.units import molar_mass
 
-_METRES = {"m": 1.0, "metre": 1.0, "metres": 1.0, "meters": 1.0, "km": 1e3}
+_METRES = {
+    "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0, "km": 1e3,
+    "ft": 0.3048, "foot": 0.3048, "feet": 0.3048, "US_survey_foot": 1200.0 / 3937.0, "us-ft": 1200.0 / 3937.0,
+}  # fmt: skip
+# Numbers by which files say "missing" without declaring it; fluxes with sinks could have them.
+SENTINELS = (-999.0, -9999.0, -99999.0, -32767.0, -32768.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +37,12 @@ class Description:
         unit: as in `priors.readers.unit`, e.g. "kg m-2 s-1", "t cell-1 yr-1", "tC cell-1 month-1".
         period: first and end instant of all that the file holds, "2018-01-01", "2019-01-01".
         sectors: sector to variable; of a GeoTIFF one sector to any text.
-        stated_unit: the text that `units` of every variable must have; None where the file has none.
+        stated_unit: the text that `units` of every variable must have; None where the file has none, and of a GeoTIFF.
         x, y: coordinate variables, cell centres.
         time: time dimension; None where there is none. Periods are then equal parts of `period`, months or years.
         step: "month", "year" or "equal", of a time axis.
-        crs: of projected cells; None for longitude and latitude.
-        missing: "refuse" or "zero".
+        crs: of projected cells; None for longitude and latitude. x and y may be in another unit than the projection's.
+        missing: "refuse" or "zero", of fill values, values outside `valid_range` and what a GeoTIFF calls NoData.
         signed: whether uptake is possible.
         classification: of the sectors.
         attribution: citation and licence.
@@ -106,7 +111,8 @@ class Description:
         if self.missing not in ("refuse", "zero") or self.step not in ("month", "year", "equal"):
             raise _wrong("missing or step", f"{self.missing}, {self.step}", "refuse, zero; month, year, equal")
         instant = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?"
-        if len(self.period) != 2 or not all(isinstance(t, str) and re.fullmatch(instant, t) for t in self.period):
+        pair = isinstance(self.period, tuple | list) and len(self.period) == 2
+        if not pair or not all(isinstance(t, str) and re.fullmatch(instant, t) for t in self.period):
             raise _wrong("period", self.period, "two instants, UTC")
 
     def times(self, count: int) -> np.ndarray:
@@ -152,8 +158,9 @@ def read_described(
     """
     d = Description.of(description)
     if Path(path).suffix.lower() in (".tif", ".tiff"):
-        if len(d.sectors) != 1 or d.time is not None:
-            raise _wrong("sectors or time", f"{len(d.sectors)} sectors", "one sector and no time of a GeoTIFF")
+        if len(d.sectors) != 1 or d.time is not None or d.stated_unit is not None:
+            raise _wrong("sectors, time or stated_unit", f"{len(d.sectors)} sectors, {d.time}, {d.stated_unit}",
+                         "one sector, no time and no stated unit of a GeoTIFF")  # fmt: skip
         values, cells, source = read_window(path, box, "read_described", d.attribution, (f"unit {d.unit}",), d.crs)
         return _converted(d, {next(iter(d.sectors)): values[None]}, cells, source)
     with NetCDF(path) as nc:
@@ -165,7 +172,7 @@ def read_described(
                 nc.factor(variable, {d.stated_unit: 1.0})
             elif "units" in nc.attributes(variable):
                 raise _wrong("stated_unit", "none", f"{nc.text('units', of=variable)!r} as the file says of {variable}")
-            taken = cells.take(nc.numbers(variable, dims))
+            taken = cells.take(_values(nc, variable, dims))
             values[sector] = taken if d.time else taken[None]
         _check_times(nc, d, len(next(iter(values.values()))))
         return _converted(d, values, cells, nc.source("read_described", "start", d.attribution, (f"unit {d.unit}",)))
@@ -175,18 +182,47 @@ def _converted(d: Description, values: dict[str, np.ndarray], cells: Cells, sour
     times = d.times(len(next(iter(values.values()))))
     factor = kilograms_per_second(d.unit, d.species, cells.grid.areas, times, source.name)
     if d.missing == "zero":
+        lacking = sum(int(np.isnan(v).sum()) for v in values.values())
         values = {s: np.where(np.isnan(v), 0.0, v) for s, v in values.items()}
+        source = dataclasses.replace(source, notes=(*source.notes, f"{lacking} missing values taken as zero"))
+    suspicious = sum(int(np.isin(v, SENTINELS).sum()) for v in values.values())
+    if suspicious:
+        raise TanhengError(
+            f"{source.name} holds numbers that mean missing", got=f"{suspicious} of {SENTINELS}",
+            expected="fluxes, and a declared fill value", remedy="declare it: _FillValue, or gdal_translate -a_nodata",
+        )  # fmt: skip
     rates = {s: v * factor for s, v in values.items()}
     return gathered(d.species, rates, cells, times, source, d.classification, d.signed)
 
 
+def _values(nc: NetCDF, name: str, dims: tuple[str, ...]) -> np.ndarray:
+    """Values with axes in an order; fill values and what lies outside `valid_range` are NaN (CF 1.11, §2.5.1)."""
+    own = nc.dims(name) if set(nc.dims(name)) == set(dims) else dims
+    values, held = nc.numbers(name, own), nc.attributes(name)
+    low, high = np.ravel(held.get("valid_min", -np.inf)), np.ravel(held.get("valid_max", np.inf))
+    both = np.ravel(held.get("valid_range", [*low, *high]))
+    if not low.size == high.size == both.size - 1 == 1 or not all(a.dtype.kind in "iuf" for a in (low, high, both)):
+        raise _wrong("limits", f"{low}, {high}, {both} of {name} in {nc.name}", "numbers, in a file that says so")
+    if {"valid_min", "valid_max", "valid_range"} & set(held):
+        stored = nc.raw(name, own)
+        # Of packed numbers where the limits have their type.
+        packed = stored.dtype.kind == "f" or all(a.dtype.kind in "iu" or np.isinf(a).any() for a in (low, high, both))
+        judged = stored if packed else values
+        inside = (judged >= max(low[0], both[0])) & (judged <= min(high[0], both[1]))
+        values = np.where(inside, values, np.nan)
+    return values.transpose([own.index(k) for k in dims])
+
+
 def _check_times(nc: NetCDF, d: Description, count: int) -> None:
-    """Times of the file must lie in the periods of the description, one in each."""
+    """Times of the file must lie in the periods of the description, one in each, and in even steps if these are."""
     if d.time is None:
         return
     edges, times = d.times(count), times_of(nc, d.time, (d.time,)).astype("datetime64[s]")
     if not ((times >= edges[:-1]) & (times <= edges[1:])).all():
         raise _wrong("period", f"times {times[0]} … {times[-1]} in {nc.name}", f"{d.period[0]} … {d.period[1]}")
+    steps = np.diff(times).astype(float)
+    if d.step == "equal" and steps.size and np.ptp(steps) > max(1e-3 * steps.mean(), 1.0):
+        raise _wrong("step", f"equal, and steps of {steps.min():g}…{steps.max():g} s in {nc.name}", "month or year")
 
 
 def _cells(nc: NetCDF, d: Description, box: Box | None) -> Cells:
@@ -194,7 +230,9 @@ def _cells(nc: NetCDF, d: Description, box: Box | None) -> Cells:
         return cells_of(nc.numbers(d.x, (d.x,), DEGREES), nc.numbers(d.y, (d.y,), DEGREES), nc.name, box)
     if box is not None:
         raise _wrong("crs", d.crs, "longitude and latitude where a box is given")
-    x, y = (nc.numbers(v, (v,), _METRES) for v in (d.x, d.y))
+    # A grid counts in its projection's own unit.
+    own = projection(d.crs, nc.name).axis_info[0].unit_conversion_factor
+    x, y = (nc.numbers(v, (v,), _METRES) / own for v in (d.x, d.y))
     turned = [a.size > 1 and a[-1] < a[0] for a in (x, y)]
     grid = Grid.from_centres(x[::-1] if turned[0] else x, y[::-1] if turned[1] else y, d.crs)
     columns, rows = (np.arange(a.size)[:: -1 if t else 1] for a, t in zip((x, y), turned, strict=True))

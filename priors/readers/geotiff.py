@@ -17,11 +17,12 @@ from transport.grid import Grid
 # The library writes every doubt to standard error; what makes a file unreadable is in the error that we raise.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 # Tags and keys of OGC 19-008r4.
-_SCALE, _TIEPOINT, _KEYS, _NODATA = 33550, 33922, 34735, 42113
+_SCALE, _TIEPOINT, _KEYS, _NODATA, _LINEAR_UNIT = 33550, 33922, 34735, 42113, 3076
 _MODEL, _RASTER, _GEOGRAPHIC, _PROJECTED = 1024, 1025, 2048, 3072
 # Deflate and LZW cannot pack more than about a thousandfold.
 COMPRESSION = 2000
 _PROJECTED_MODEL, _GEOGRAPHIC_MODEL, _USER_DEFINED = 1, 2, 32767
+_METRES = {9001: 1.0, 9002: 0.3048, 9003: 1200.0 / 3937.0, 9036: 1e3}  # of codes of linear units
 
 
 def read_window(
@@ -32,7 +33,7 @@ def read_window(
     notes: Sequence[str] = (),
     crs: str | None = None,
 ) -> tuple[np.ndarray, Cells, Source]:
-    """Values of one band in the toolkit's order; cells without data are zero.
+    """Values of one band in the toolkit's order; cells without data are NaN.
 
     Args:
         path: of the file.
@@ -74,7 +75,7 @@ def read_window(
             remedy="copy it again; gdal_translate -co COMPRESS=DEFLATE in.tif out.tif if its compression is unusual",
         ) from error  # fmt: skip
     if text:
-        values = np.where(np.isnan(values) if np.isnan(empty) else values == empty, 0.0, values)
+        values = np.where(values == empty, np.nan, values)
     return values, cells, Source(path.name, digest, reader, "start", attribution, tuple(notes))
 
 
@@ -104,8 +105,15 @@ def _cells(page: tifffile.TiffPage, name: str, box: Box | None, crs: str | None)
             got=f"EPSG code {code}", expected="an EPSG code, or a description that states crs; no box",
             remedy="state crs; regridding crops by itself",
         )  # fmt: skip
-    projection(crs or f"EPSG:{code}", name)
-    grid = Grid.from_centres(x, y[::-1], crs or f"EPSG:{code}")
+    metres = projection(crs or f"EPSG:{code}", name).axis_info[0].unit_conversion_factor
+    unit = _METRES.get(geo[_LINEAR_UNIT]) if geo.get(_LINEAR_UNIT, _USER_DEFINED) != _USER_DEFINED else metres
+    if unit is None:
+        raise TanhengError(
+            f"the linear unit of {name} is not known", got=f"code {geo[_LINEAR_UNIT]}",
+            expected=", ".join(map(str, _METRES)), remedy="gdalwarp to a projection in metres",
+        )  # fmt: skip
+    # A grid counts in its projection's own unit.
+    grid = Grid.from_centres(x * (unit / metres), y[::-1] * (unit / metres), crs or f"EPSG:{code}")
     return Cells(grid, np.arange(shape[0])[::-1], np.arange(shape[1]), (shape[0], shape[1]))
 
 
@@ -135,9 +143,17 @@ def _rows(page: tifffile.TiffPage, rows: np.ndarray, name: str) -> tuple[np.ndar
     height = page.tilelength if page.is_tiled else min(page.rowsperstrip, ny)
     width = page.tilewidth if page.is_tiled else nx
     across = -(-nx // width)
+    lacking = (
+        page.databytecounts.count(0) if len(page.databytecounts) == across * -(-ny // height) else "other than all"
+    )
+    if lacking:
+        raise TanhengError(
+            f"{name} lacks strips or tiles", got=f"{lacking} of {across * -(-ny // height)}", expected="all of them",
+            remedy="copy the file again; gdal_translate fills a sparse file",
+        )  # fmt: skip
     for index, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
         top, left = index // across * height, index % across * width
-        if top > last or top + height <= first or not size:
+        if top > last or top + height <= first:
             continue
         page.parent.filehandle.seek(offset)
         segment = page.decode(page.parent.filehandle.read(size), index)[0]

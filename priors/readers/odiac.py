@@ -1,7 +1,10 @@
 """ODIAC: fossil CO2 per month, 1 km GeoTIFF (tonne carbon per cell) and 1° NetCDF (gC m-2 d-1)."""
 
+import dataclasses
 import re
 from pathlib import Path
+
+import numpy as np
 
 from inversion.observations.readers.files import NetCDF
 from priors.inventory import Inventory
@@ -53,6 +56,13 @@ def _geotiff(path: str | Path, match: re.Match[str], box: Box | None) -> Invento
     values, cells, source = read_window(
         path, box, "read_odiac", ATTRIBUTION, ("tonne carbon per cell and month", CARBON_NOTE)
     )
+    empty = np.isnan(values)
+    if empty.any():
+        # ODIAC counts nothing where it has no data, at sea for the most part.
+        source = dataclasses.replace(
+            source, notes=(*source.notes, f"{np.count_nonzero(empty)} cells without data are 0")
+        )
+        values = np.where(empty, 0.0, values)
     times = months_of(year, int(match["month"] or match["m2"]), 1)
     factor = kilograms_per_second("tC cell-1 month-1", "CO2", cells.grid.areas, times, Path(path).name)
     return gathered("CO2", {"fossil": values[None] * factor}, cells, times, source, "ODIAC")

@@ -8,7 +8,7 @@ import pyproj
 from inversion.observations.readers.files import NetCDF
 from inversion.observations.readers.insitu import times_of
 from priors.inventory import Inventory
-from priors.readers.cells import Box, Cells, gathered, projection
+from priors.readers.cells import Box, Cells, check_box, gathered, projection
 from transport.errors import TanhengError
 from transport.grid import Grid
 
@@ -38,7 +38,8 @@ def read_open_methane(path: str | Path, box: Box | None = None) -> Inventory:
         area = nc.number("XCELL") * nc.number("YCELL")
         edges = cells.grid.x_edges, cells.grid.y_edges
         if not all(
-            np.allclose(np.diff(e), nc.number(k), rtol=1e-6) for e, k in zip(edges, ("XCELL", "YCELL"), strict=True)
+            np.allclose(np.diff(e) * cells.grid._metres, nc.number(k), rtol=1e-6)
+            for e, k in zip(edges, ("XCELL", "YCELL"), strict=True)
         ):
             raise TanhengError(
                 f"the cells of {nc.name} are not XCELL × YCELL",
@@ -97,6 +98,7 @@ def _cells(nc: NetCDF, box: Box | None) -> Cells:
             f"the cells of {nc.name} are not where it says", got=f"centres up to {np.nanmax(off):.3g} cells apart",
             expected=f"≤ {PLACE_TOLERANCE} cells between lon, lat and x, y", remedy="copy the file again",
         )  # fmt: skip
+    check_box(box)
     inside = np.ones(grid.shape, bool)
     if box is not None:
         inside = ((lon - box[0]) % 360.0 <= box[1] - box[0]) & (lat >= box[2]) & (lat <= box[3])

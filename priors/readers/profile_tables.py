@@ -131,7 +131,7 @@ def pick(lon: np.ndarray, lat: np.ndarray, grid: Grid, what: str) -> tuple[np.nd
     dx, dy = (lon[-1] - lon[0]) / (lon.size - 1), (lat[-1] - lat[0]) / (lat.size - 1)
     west = min(lon[0], lon[-1]) - abs(dx) / 2
     x = west + (x - west) % 360.0
-    column, row = np.rint((x - lon[0]) / dx).astype(int), np.rint((y - lat[0]) / dy).astype(int)
+    column, row = _nearest((x - lon[0]) / dx, lon.size), _nearest((y - lat[0]) / dy, lat.size)
     inside = (column >= 0) & (column < lon.size) & (row >= 0) & (row < lat.size)
     if not inside.all():
         raise TanhengError(
@@ -140,3 +140,11 @@ def pick(lon: np.ndarray, lat: np.ndarray, grid: Grid, what: str) -> tuple[np.nd
             remedy="cut the grid, or use profiles by country there",
         )  # fmt: skip
     return row, column
+
+
+def _nearest(place: np.ndarray, size: int) -> np.ndarray:
+    """Whole numbers nearest to places on an axis: an edge belongs to the next cell, and the last edge to the last cell.
+
+    Not `rint`, which takes halves to the even number.
+    """
+    return np.where(place == size - 0.5, size - 1, np.floor(place + 0.5)).astype(int)

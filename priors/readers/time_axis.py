@@ -1,11 +1,14 @@
 """Times of gridded files and the periods that they stand for."""
 
+import re
+
 import numpy as np
 
-from inversion.observations.readers.files import NetCDF, seconds_since
+from inversion.observations.readers.files import NetCDF, check_calendar, seconds_since
 from transport.errors import TanhengError
 
 SECONDS = {"days": 86400.0, "day": 86400.0, "hours": 3600.0, "hour": 3600.0, "minutes": 60.0, "seconds": 1.0}
+_EPOCH = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d(?::\d\d){0,2}))?(?:\.0*)?\s*(?:Z|UTC|GMT|\+?00?:?00)?")
 DAY = np.timedelta64(1, "D")
 
 
@@ -13,16 +16,19 @@ def times_of(nc: NetCDF, name: str = "time") -> np.ndarray:
     """(n,) datetime64[s] of a time axis with units "… since …", increasing.
 
     Raises:
-        TanhengError: no such axis or unit, times that are missing, do not increase or cannot be.
+        TanhengError: no such axis or unit, another zone than UTC or calendar than ours, times that are missing, do not
+            increase or cannot be.
     """
     unit, _, epoch = nc.text("units", of=name).partition(" since ")
     seconds = SECONDS.get(unit.strip().lower())
     try:
-        start = np.datetime64(epoch.strip().replace(" ", "T").removesuffix("Z")[:19], "s")
+        match = _EPOCH.fullmatch(epoch.strip())
+        start = np.datetime64(f"{match[1]}T{match[2] or '00'}" if match else "NaT", "s")
     except ValueError:
         start = np.datetime64("NaT", "s")
     if seconds is None or np.isnat(start):
-        raise _wrong(nc, f"unit {unit!r} since {epoch!r}", "days, hours, minutes or seconds since a date")
+        raise _wrong(nc, f"unit {unit!r} since {epoch!r}", "days, hours, minutes or seconds since a date, UTC")
+    check_calendar(nc, name, start)
     numbers = nc.numbers(name, (name,)) * seconds
     times = seconds_since(str(start), numbers, nc.name).astype("datetime64[s]")
     if not times.size or np.isnat(times).any() or not (np.diff(times) > np.timedelta64(0, "s")).all():

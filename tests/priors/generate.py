@@ -35,13 +35,13 @@ def edgar_emi(folder: Path, name="v8.0_FT2022_GHG_CO2_2020_ENE_emi.nc", substanc
                              **axes([45.0, 135.0, 225.0, 315.0], [-60.0, 0.0, 60.0])}), folder / name)  # fmt: skip
 
 
-def odiac_tiff(folder: Path, name="odiac2020b_1km_excl_intl_1902.tif", values=RISING, **options):
+def odiac_tiff(folder: Path, name="odiac2020b_1km_excl_intl_1902.tif", values=RISING, nodata="", **options):
     """Tonnes of carbon per cell and month of February 2019; north first, 1/120° cells from 10° E, 50° N."""
     step = 1.0 / 120.0
     # GeoKeyDirectory: geographic model, pixel is area, WGS 84.
     keys = (1, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, 4326)
     tags = [(33550, 12, 3, (step, step, 0.0), True), (33922, 12, 6, (0.0, 0.0, 0.0, 10.0, 50.0, 0.0), True),
-            (34735, 3, len(keys), keys, True)]  # fmt: skip
+            (34735, 3, len(keys), keys, True), *([(42113, 2, 0, nodata, True)] if nodata else [])]  # fmt: skip
     tifffile.imwrite(folder / name, values.astype("f4"), extratags=tags, metadata=None, rowsperstrip=1, **options)
     return folder / name
 

@@ -267,3 +267,9 @@ def test_longitudes_from_zero_to_360_are_picked_too():
     row, column = pick(np.arange(0.5, 360.0), np.arange(-89.5, 90.0), Grid(np.array([-71.0, -70.0, -69.0]),
                                                                          np.array([42.0, 43.0])), "x")  # fmt: skip
     assert row.tolist() == [[132, 132]] and column.tolist() == [[289, 290]]
+
+
+def test_centres_on_edges_go_to_the_next_cell():
+    grid = Grid(np.arange(0.5, 5.0), np.array([0.5, 1.5, 2.5]))  # centres at 1, 2, 3, 4 and 1, 2
+    row, column = pick(np.arange(0.5, 5.0), np.array([0.5, 1.5]), grid, "test")
+    assert column[0].tolist() == [1, 2, 3, 4] and row[:, 0].tolist() == [1, 1]  # 2 is the last edge

@@ -126,7 +126,7 @@ def test_a_target_inside_one_source_cell(tmp_path, crs):
 def test_totals_are_kept_and_what_is_outside_is_named(tmp_path, target):
     inventory = random(globe(2.0))
     inside = overlaps(inventory.grid, target, tmp_path).inside
-    got = regrid(inventory, target, tmp_path)
+    got = regrid(inventory, target, tmp_path, "zero")
     scale = np.abs(inventory.rate).sum()
     for sector, total in inventory.totals(inside).items():
         assert abs(got.totals()[sector] - total) <= 1e-10 * scale
@@ -143,6 +143,57 @@ def test_grids_that_do_not_meet(tmp_path):
         overlaps(Grid(np.linspace(0.0, 400.0, 5), np.array([0.0, 1.0])), globe(), tmp_path)
     with pytest.raises(TanhengError, match="too much of the Earth"):
         overlaps(globe(10.0), Grid(np.linspace(-180.0, 180.0, 37), np.linspace(-90.0, 90.0, 19), ROTATED), tmp_path)
+
+
+# The meridian of 0° E, the western edge of the source below, is the line x = 0.
+MIDDLE = "+proj=laea +lat_0=45 +lon_0=0 +R=6371000 +units=m"
+
+
+@pytest.mark.parametrize(("target", "covered"), [
+    # Columns: all, half, none. Rows: (sin 50° − sin 49°) / (sin 52° − sin 49°) = 0.34037428.
+    (Grid(np.array([5.0, 8.0, 12.0, 15.0]), np.array([41.0, 42.0])), [[1.0, 0.5, 0.0]]),
+    (Grid(np.array([365.0, 370.0]), np.array([49.0, 52.0])), [[0.34037428]]),
+    (Grid(np.array([-5e3, 5e3, 2e4]), np.array([0.0, 1e4]), MIDDLE), [[0.5, 1.0]]),
+])  # fmt: skip
+def test_cells_that_are_not_covered_are_refused_or_named(tmp_path, target, covered):
+    inventory = random(Grid(np.arange(11.0), np.arange(40.0, 51.0)))
+    np.testing.assert_allclose(overlaps(inventory.grid, target, tmp_path).covered, covered, rtol=1e-6)
+    bare = np.array(covered) < 1.0
+    share = f"{100 * ((1.0 - np.array(covered)) * target.areas).sum() / target.areas.sum():.3g} % of the target's area"
+    with pytest.raises(TanhengError, match=f"does not cover(.|\n)*{share} .{bare.sum()} of {bare.size} cells."):
+        regrid(inventory, target, tmp_path)
+    assert share in regrid(inventory, target, tmp_path, "zero").steps[-1].what
+    inner = Grid(target.x_edges[:1] + np.array([6e3, 7e3]), target.y_edges, MIDDLE) if target.crs == MIDDLE else Grid(
+        target.x_edges[:2], np.array([48.0, 49.5]))  # fmt: skip
+    assert "covered" not in regrid(inventory, inner, tmp_path).steps[-1].what
+
+
+def test_sphere_and_ellipsoid_are_named(tmp_path):
+    target = Grid(3e5 + 5e4 * np.arange(5), 5.7e6 + 5e4 * np.arange(4), "EPSG:32633")
+    # At 52° N, R² / (M N) = 6371000² / (6375155 · 6391433) = 0.9962 with M, N the ellipsoid's radii of curvature.
+    what = regrid(random(globe(2.0)), target, tmp_path).steps[-1].what
+    assert "a uniform flux becomes 0.996" in what and "mass is kept" in what
+    assert "uniform" not in regrid(random(globe(2.0)), globe(), tmp_path).steps[-1].what
+
+
+@pytest.mark.parametrize(("target", "word"), [
+    (Grid(np.linspace(-6e6, 6e6, 21), np.linspace(-6e6, 6e6, 21), "+proj=geos +h=35785831 +lon_0=0"), "180 of 400"),
+    (Grid(np.linspace(-3e7, 3e7, 21), np.linspace(-3e7, 3e7, 21), "EPSG:3034"), "beyond its projection"),
+])  # fmt: skip
+def test_cells_beyond_their_projection_are_named(tmp_path, target, word):
+    with pytest.raises(TanhengError, match=word):
+        regrid(random(Grid(np.linspace(-50.0, 50.0, 21), np.linspace(-50.0, 50.0, 21))), target, tmp_path, "zero")
+
+
+def test_many_turns_and_one_large_cell(tmp_path):
+    target = Grid(np.linspace(-1e6, 1e6, 11), np.linspace(-1e6, 1e6, 11), "+proj=laea +lat_0=0 +lon_0=0 +R=6371000")
+    for west in (-30.0, 690.0):
+        large = Grid(west + np.array([0.0, 60.0]), np.array([-30.0, 30.0]))
+        # An equal-area map: 4·10¹² m2 of R² · π/3 · (sin 30° − sin −30°)
+        share = 4e12 / (6371000.0**2 * np.pi / 3.0)
+        assert overlaps(large, target, tmp_path).inside[0, 0] == pytest.approx(share, rel=1e-5)
+    with pytest.raises(TanhengError, match="more than the Earth"):
+        overlaps(target, Grid(np.linspace(0.0, 400.0, 41), np.linspace(0.0, 80.0, 9)), tmp_path)
 
 
 # --- cache ---
@@ -205,7 +256,7 @@ REAL = {
 def test_real_totals_before_and_after(real, tmp_path, name):
     read, target = REAL[name]
     inventory = read(real(name))
-    got = regrid(inventory, target, tmp_path)
+    got = regrid(inventory, target, tmp_path, "zero")
     inside = overlaps(inventory.grid, target, tmp_path).inside
     before, after = inventory.totals(inside), got.totals()
     assert sum(abs(v) for v in before.values()) > 0.0
@@ -221,6 +272,7 @@ def test_clipped_polygons_give_the_exact_shares(south):
     """Two grids of longitude and latitude, once by polygons and once by products that are exact in sin φ."""
     source = Grid(9.0 + 0.1 * np.arange(31), south + 0.1 * np.arange(21))
     target = Grid(9.97 + 0.037 * np.arange(31), south + 0.333 + 0.041 * np.arange(31))
-    clipped, error = module.clipped(source, target)
-    exact = overlaps(source, target).matrix
-    assert error < 1e-12 and np.abs((clipped - exact).toarray()).max() < 5e-7
+    clipped, error, covered = module.clipped(source, target)
+    exact = overlaps(source, target)
+    assert error < 1e-12 and np.abs((clipped - exact.matrix).toarray()).max() < 5e-6
+    np.testing.assert_allclose(covered, exact.covered, atol=5e-6)

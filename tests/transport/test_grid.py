@@ -46,6 +46,29 @@ def test_edges_must_increase():
         Grid(np.array([0.0, 2.0, 1.0]), np.array([0.0, 1.0]))
 
 
+@pytest.mark.parametrize(("x", "crs", "word"), [
+    ([0.0, np.nan, 2.0], "EPSG:4326", "evenly"), ([1.0], "EPSG:4326", "evenly"), ([], "EPSG:4326", "evenly"),
+    ([0.0, 1.0], "EPSG:99999", "not known"), ([0.0, 1.0], "EPSG:5773", "cannot lie"),
+    # from the Earth's centre, grads from Paris, degrees from Paris
+    ([0.0, 1.0], "EPSG:4978", "cannot lie"), ([0.0, 1.0], "EPSG:4807", "cannot lie"),
+    ([0.0, 1.0], "+proj=longlat +pm=paris +ellps=WGS84", "cannot lie"),
+])  # fmt: skip
+def test_centres_and_systems_that_cannot_be_meant(x, crs, word):
+    with pytest.raises(TanhengError, match=word):
+        Grid.from_centres(np.array(x), np.array([0.0, 1.0]), crs)
+
+
+def test_cells_around_the_poles_end_there():
+    grid = Grid.from_centres(np.arange(0.0, 360.0, 5.0), np.arange(-90.0, 90.1, 5.0))
+    assert grid.areas.sum() == pytest.approx(4.0 * np.pi * EARTH_RADIUS**2, rel=1e-13)
+    # R² · 5° · (1 − sin 87.5°), and the meridian's last 2.5°
+    cap = EARTH_RADIUS**2 * np.deg2rad(5.0) * (1.0 - np.sin(np.deg2rad(87.5)))
+    np.testing.assert_allclose(grid.areas[[0, -1]], cap, rtol=1e-12)
+    west, south = grid.face_lengths
+    np.testing.assert_allclose(west[-1], EARTH_RADIUS * np.deg2rad(2.5), rtol=1e-12)
+    np.testing.assert_allclose(south[[0, -1]], 0.0, atol=1e-6)
+
+
 def test_cell_of_refuses_points_outside():
     grid = Grid(np.array([0.0, 5.0, 10.0]), np.array([40.0, 45.0, 50.0]))
     assert grid.cell_of(3.0, 46.0, "a point") == (1, 0)

@@ -332,6 +332,22 @@ class NetCDF:
         return np.char.strip(words, " \x00") if words.size else words.astype("<U1")
 
 
+def check_calendar(nc: NetCDF, name: str, epoch: np.datetime64) -> None:
+    """Refuse times that do not count the days of the calendar that numpy and the air go by.
+
+    Raises:
+        TanhengError: a calendar without leap days, or of 360 days, or an epoch before the Gregorian one.
+    """
+    stated = nc.text("calendar", "standard", of=name).lower()
+    gregorian = stated in ("standard", "gregorian") and epoch >= np.datetime64("1582-10-15")
+    if not (gregorian or stated == "proleptic_gregorian"):
+        raise TanhengError(
+            f"{name} of {nc.name} counts the days of another calendar", got=f"{stated}, since {epoch}",
+            expected="standard since 1582-10-15 or later, or proleptic_gregorian",
+            remedy="write real dates into the file: e.g. ncap2, or cftime and xarray's convert_calendar",
+        )  # fmt: skip
+
+
 def seconds_since(epoch: str, seconds: np.ndarray, what: str) -> np.ndarray:
     """datetime64[ns] of seconds (may be fractional); NaN becomes NaT.
 

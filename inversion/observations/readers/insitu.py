@@ -8,7 +8,7 @@ import numpy as np
 
 from inversion.observations.component import Component
 from inversion.observations.observations import Observations, sift
-from inversion.observations.readers.files import NetCDF, seconds_since
+from inversion.observations.readers.files import NetCDF, check_calendar, seconds_since
 from inversion.observations.record import Source, Step
 from inversion.observations.units import UNIT_OF, mole_fraction
 from transport.errors import TanhengError
@@ -101,6 +101,7 @@ def times_of(nc: NetCDF, name: str, dims: Sequence[str]) -> np.ndarray:
             f"{name} of {nc.name} has the wrong unit", got=repr(unit), expected="e.g. 'seconds since 1970-01-01'",
             remedy="use the file as its makers published it",
         )  # fmt: skip
+    check_calendar(nc, name, epoch)
     values = nc.numbers(name, dims) * SECONDS[match[1]]
     return seconds_since(str(epoch), np.where(np.isfinite(values), values, np.nan), nc.name)
 
