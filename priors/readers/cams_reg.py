@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inversion.observations.readers.files import NetCDF
 from priors.inventory import Inventory
-from priors.readers.cells import Box, gathered, netcdf_cells, year_of
+from priors.readers.cells import Box, gathered, netcdf_cells, said_by_name, year_of
 from priors.readers.unit import kilograms_per_second
 from transport.errors import TanhengError
 
@@ -13,7 +13,7 @@ ATTRIBUTION = (
     "CAMS-REG-ANT, Copernicus Atmosphere Monitoring Service, TNO. Kuenen et al. (2022), Earth Syst. Sci. Data 14, 491, "
     "doi 10.5194/essd-14-491-2022."
 )
-_NAME = re.compile(r"CAMS-REG-(?:ANT|GHG)_EUR_.*?_anthro_(co2_ff|co2_bf|co2|ch4)_(.+?)_yearly_(\d{4})\.nc")
+_NAME = re.compile(r"\ACAMS-REG-(?:ANT|GHG)_EUR_.*?_anthro_(co2_ff|co2_bf|co2|ch4)_(.+?)_yearly_(\d{4})\.nc\Z")
 _SECTOR = re.compile(r"([A-L]|F[1-4])_[A-Za-z0-9_]+")
 _UNITS: dict[str, float] = dict.fromkeys(("Tg", "Tg/yr", "Tg yr-1", "Tg/year", "Tg year-1"), 1.0)
 
@@ -30,14 +30,8 @@ def read_cams_reg(path: str | Path, box: Box | None = None) -> Inventory:
     Raises:
         TanhengError: another name, unit or content.
     """
-    name = Path(path).name
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise TanhengError(
-            "the name of a CAMS-REG file does not say what it holds", got=name,
-            expected="e.g. CAMS-REG-ANT_EUR_0.05x0.1_anthro_ch4_v6.1-Ref2_yearly_2022.nc",
-            remedy="give it its original name",
-        )  # fmt: skip
+    name, example = Path(path).name, "CAMS-REG-ANT_EUR_0.05x0.1_anthro_ch4_v6.1-Ref2_yearly_2022.nc"
+    match = said_by_name(_NAME, path, "a CAMS-REG", example)
     with NetCDF(path) as nc:
         cells, times = netcdf_cells(nc, box), year_of(int(match[3]))
         names = sorted(v for v in nc.variables() if _SECTOR.fullmatch(v))

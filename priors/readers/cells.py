@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyproj
@@ -205,6 +207,21 @@ def gathered(
     return Inventory(
         species, tuple(rates), np.stack(list(rates.values())), cells.grid, times, classification, (source,), (step,)
     )
+
+
+def said_by_name(pattern: re.Pattern[str], path: str | Path, what: str, example: str) -> re.Match[str]:
+    """What the name of a file says, by a pattern that finds it.
+
+    Raises:
+        TanhengError: it does not.
+    """
+    match = pattern.search(Path(path).name)
+    if match is None:
+        raise TanhengError(
+            f"the name of {what} file does not say what it holds", got=Path(path).name, expected=f"e.g. {example}",
+            remedy="give it its original name",
+        )  # fmt: skip
+    return match
 
 
 def year_of(year: int) -> np.ndarray:

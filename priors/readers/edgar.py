@@ -7,7 +7,7 @@ import numpy as np
 
 from inversion.observations.readers.files import NetCDF
 from priors.inventory import Inventory
-from priors.readers.cells import Box, gathered, months_of, netcdf_cells, year_of
+from priors.readers.cells import Box, gathered, months_of, netcdf_cells, said_by_name, year_of
 from priors.readers.unit import kilograms_per_second
 from transport.errors import TanhengError
 
@@ -40,14 +40,7 @@ def read_edgar(path: str | Path, box: Box | None = None) -> Inventory:
     Raises:
         TanhengError: another name, unit or content.
     """
-    name = Path(path).name
-    match = _NAME.search(name)
-    if match is None:
-        raise TanhengError(
-            "the name of an EDGAR file does not say what it holds", got=name,
-            expected="e.g. v8.0_FT2022_GHG_CH4_2021_ENE_flx.nc, v6.0_CH4_2015_TOTALS.0.1x0.1.nc",
-            remedy="give it its original name",
-        )  # fmt: skip
+    match = said_by_name(_NAME, path, "an EDGAR", "v8.0_FT2022_GHG_CH4_2021_ENE_flx.nc or v6.0_CH4_2015_TOTALS.nc")
     with NetCDF(path) as nc:
         return _read(nc, match, box)
 

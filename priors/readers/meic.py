@@ -8,7 +8,7 @@ import numpy as np
 from inversion.observations.readers.files import NetCDF, lines_of, source_of
 from inversion.observations.record import Source
 from priors.inventory import Inventory
-from priors.readers.cells import Box, cells_of, gathered, months_of
+from priors.readers.cells import Box, cells_of, gathered, months_of, said_by_name
 from priors.readers.unit import kilograms_per_second
 from transport.errors import TanhengError
 
@@ -17,7 +17,7 @@ ATTRIBUTION = (
     "Li et al. (2017), Natl. Sci. Rev. 4, 834, doi 10.1093/nsr/nwx150."
 )
 SECTORS = ("power", "industry", "residential", "transportation", "agriculture")
-_NAME = re.compile(rf"(\d{{4}})_(\d\d)__({'|'.join(SECTORS)})__(CO2|CH4)\.(nc|asc)")
+_NAME = re.compile(rf"\A(\d{{4}})_(\d\d)__({'|'.join(SECTORS)})__(CO2|CH4)\.(nc|asc)\Z")
 _HEADER = ("ncols", "nrows", "xllcorner", "yllcorner", "cellsize", "nodata_value")
 
 
@@ -35,13 +35,7 @@ def read_meic(path: str | Path, box: Box | None = None) -> Inventory:
         TanhengError: another name or content.
     """
     name = Path(path).name
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise TanhengError(
-            "the name of a MEIC file does not say what it holds", got=name,
-            expected=f"<year>_<month>__<{', '.join(SECTORS)}>__<CO2 or CH4>.nc or .asc",
-            remedy="give it its original name",
-        )  # fmt: skip
+    match = said_by_name(_NAME, path, "a MEIC", f"<year>_<month>__<{', '.join(SECTORS)}>__<CO2 or CH4>.nc or .asc")
     values, x, y, source = _ascii(path) if match[5] == "asc" else _netcdf(path)
     cells, times = cells_of(x, y, name, box), months_of(int(match[1]), int(match[2]), 1)
     factor = kilograms_per_second("t cell-1 month-1", match[4], cells.grid.areas, times, name)

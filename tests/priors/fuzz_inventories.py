@@ -1,6 +1,5 @@
 """Damaged inventories: each must end in a clear error or in the right rates; mutations as for observations."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from priors.inventory import Inventory
 from priors.readers.points import Catalogue
 from tests.inversion.observations.fuzz import ANY, HDF, TEXT, Mutation, empty, flipped, small, spoilt_word, truncated
-from transport.errors import TanhengError
+from tests.priors.fuzz import compared
 
 __all__ = ["ANY", "HDF", "TEXT", "empty", "flipped", "fuzz", "small", "spoilt_word", "truncated", "unseen"]
 
@@ -29,35 +28,8 @@ def unseen(mutation: Mutation) -> Mutation:
 def fuzz(
     read: Callable[[Path], Any], original: Path, mutations: Sequence[Mutation], count: int, folder: Path, seed: int = 0
 ) -> dict[str, int]:
-    """Read `count` mutated files; returns how many were refused, read the same, and read with changed data.
-
-    Raises:
-        AssertionError: names the mutation and its seed: an exception other than TanhengError, an error without
-            remedy, or other rates than the whole file has.
-    """
-    whole, tally = read(original), {"refused": 0, "same": 0, "changed": 0}
-    file = folder / "mutated" / original.name
-    file.parent.mkdir(exist_ok=True)
-    for i in range(count):
-        rng = np.random.default_rng([seed, i])
-        mutation = mutations[i % len(mutations)]
-        shutil.copyfile(original, file)
-        expected = mutation(rng, file)
-        about = f"{getattr(mutation, '__name__', mutation)}, mutation {i} of seed {seed}, {original.name}"
-        try:
-            got = read(file)
-        except TanhengError as error:
-            if not (error.what and error.remedy):
-                raise AssertionError(f"{about}: an error without word or remedy: {error}") from error
-            tally["refused"] += 1
-            continue
-        except Exception as error:
-            raise AssertionError(f"{about}: {type(error).__name__}: {error}") from error
-        difference = unlike(got, whole)
-        assert expected == ANY or difference is None, f"{about}: {difference}"
-        assert np.isfinite(got.total()), f"{about}: total {got.total()}"
-        tally["same" if difference is None else "changed"] += 1
-    return tally
+    """`compared` of inventories and catalogues."""
+    return compared(read, unlike, original, mutations, count, folder, seed)
 
 
 def unlike(got: Any, whole: Any) -> str | None:

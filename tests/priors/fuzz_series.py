@@ -1,38 +1,10 @@
-"""Damaged files of monitoring data: each is refused, or what is read of it is what the whole file holds."""
-
-import shutil
+"""What may differ between monitoring data of a whole file and of a damaged one."""
 
 import numpy as np
 
-from tests.inversion.observations.fuzz import ANY
-from transport.errors import TanhengError
+from tests.priors.fuzz import compared as fuzz
 
-
-def fuzz(read, alike, original, mutations, count, folder, seed=0):
-    """Read mutated copies of a file; `alike(got, whole)` says what differs, or None. Returns the tally.
-
-    Raises:
-        AssertionError: names the mutation: another exception than TanhengError, an error without remedy, other values.
-    """
-    whole, tally, file = read(original), {"refused": 0, "same": 0, "changed": 0}, folder / f"copy{original.suffix}"
-    for i in range(count):
-        rng, mutation = np.random.default_rng([seed, i]), mutations[i % len(mutations)]
-        shutil.copyfile(original, file)
-        expected = mutation(rng, file)
-        about = f"{getattr(mutation, '__name__', mutation)}, mutation {i} of seed {seed}"
-        try:
-            got = read(file)
-        except TanhengError as error:
-            if not (error.what and error.remedy):
-                raise AssertionError(f"{about}: an error without remedy: {error}") from error
-            tally["refused"] += 1
-            continue
-        except Exception as error:
-            raise AssertionError(f"{about}: {type(error).__name__}: {error}") from error
-        difference = alike(got, whole)
-        assert expected == ANY or difference is None, f"{about}: {difference}"
-        tally["same" if difference is None else "changed"] += 1
-    return tally
+__all__ = ["fuzz", "unlike_series"]
 
 
 def unlike_series(got, whole):

@@ -226,6 +226,12 @@ def test_axes_either_way_round_and_boxes():
     np.testing.assert_allclose(poles.grid.areas.sum(), 4.0 * np.pi * 6371000.0**2, rtol=1e-12)
 
 
+@pytest.mark.parametrize("read", [read_edgar, read_cams_reg, read_meic, read_odiac])
+def test_names_that_do_not_say_what_a_file_holds(tmp_path, read):
+    with pytest.raises(TanhengError, match="does not say what it holds"):
+        read(tmp_path / "emissions_2020.nc")
+
+
 @pytest.mark.parametrize("box", [(10.0, 5.0, 0.0, 1.0), (10.0, 11.0, 40.0, 41.0), (10.0, 11.0, 1.0, 0.0)])
 def test_boxes_that_cannot_be_meant(tmp_path, box):
     with pytest.raises(TanhengError, match="box"):
