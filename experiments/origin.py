@@ -10,11 +10,18 @@ PACKAGES = ("transport", "inversion", "priors", "experiments")
 
 
 def check_origin() -> None:
-    """Refuse to start when another distribution shadows one of our packages.
+    """Refuse to start when Tanheng is not installed, or another distribution shadows one of our packages.
 
     Raises:
-        TanhengError: names the intruder and the distribution to uninstall.
+        TanhengError: names what is missing, or the intruder and the distribution to uninstall.
     """
+    try:  # every product states it: better now than when the work is done
+        importlib.metadata.version("tanheng")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise TanhengError(
+            "Tanheng runs without being installed", got=str(Path(__file__).resolve().parent.parent),
+            expected="a distribution named tanheng in this Python", remedy="pip install -e . in the checkout",
+        ) from error  # fmt: skip
     home = Path(__file__).resolve().parent.parent
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)

@@ -1,6 +1,7 @@
 """The command as a user meets it: help, typos, bad input, what is written and what is not."""
 
 import csv
+import importlib.metadata
 import json
 import os
 import re
@@ -258,3 +259,14 @@ def test_a_shadowing_package_is_named(tmp_path):
     assert done.returncode == 1
     assert "package 'inversion' does not belong to Tanheng" in done.stderr
     assert "pip uninstall intruder" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_checkout_that_is_not_installed_says_so_before_it_works(command, monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    code, _, err = command()
+    assert code == 1
+    assert "without being installed" in err
+    assert "pip install -e ." in err
