@@ -1,8 +1,17 @@
 """Shared set-up: double precision, one compilation cache, and the data mirror beside the checkout."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
+# What one worker of a run has compiled the others read, and so do the commands that tests start. It begins empty.
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+OURS = None if CACHE in os.environ else tempfile.mkdtemp(prefix="tanheng-tests-")
+if OURS is not None:
+    os.environ |= {CACHE: OURS, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
+
+# ruff: noqa: E402
 import jax
 import pytest
 
@@ -11,6 +20,12 @@ jax.config.update("jax_enable_x64", True)
 ROOT = Path(__file__).resolve().parent.parent
 if "TANHENG_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
     os.environ["TANHENG_DATA"] = str(ROOT.parent / "shared" / "data")
+
+
+def pytest_unconfigure():
+    """Remove the cache where it was made here."""
+    if OURS is not None:
+        shutil.rmtree(OURS, ignore_errors=True)
 
 
 def _needs(dataset):

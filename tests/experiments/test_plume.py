@@ -144,7 +144,7 @@ def test_matimba_emits_what_the_catalogue_says(compose):
         (["case.release_kg_s=0"], "the release is not stated once"),
         (["case.catalogue_ids=[CoCO2_14657]"], "the release is not stated once"),
         (["case.longitude=-70"], "the source lies outside the grid"),
-        (["case.height_m=[0,90000]"], "the release reaches above the model"),
+        (["case.height_m=[0,90000]"], "does not fit the model"),
         (["case.height_m=[100]"], "case.height_m is out of range"),
         (["case.shares=[1,2]"], "case.shares is out of range"),
         (["case.half_life_h=0"], "case.half_life_h is out of range"),

@@ -140,7 +140,7 @@ def test_it_removes_the_bias_of_a_mixing_height_error(count):
     assert np.mean(z**2) < scipy.stats.chi2.ppf(0.999, count) / count
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(300, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("count", [6, pytest.param(300, marks=pytest.mark.nightly)])
 def test_uncertainty_is_true_where_parameters_are_drawn_from_their_prior(count):
     """Draws of wind, mixing height, background and fluxes: z² of total and of each parameter within its band.
 

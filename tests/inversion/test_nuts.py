@@ -295,7 +295,7 @@ def autoregressive(phi, shape, seed=0):
     return x
 
 
-@pytest.mark.parametrize("phi", [-0.4, 0.8])
+@pytest.mark.parametrize("phi", [0.8, pytest.param(-0.4, marks=pytest.mark.nightly)])
 def test_diagnostics_by_another_implementation_and_by_theory(phi):
     x = autoregressive(phi, (4, 1000, 70))
     theirs = blackjax.diagnostics
