@@ -44,7 +44,7 @@ def test_the_full_chain_has_an_exact_transpose(compose, options, intervals):
 def test_rows_from_the_adjoint_equal_columns_from_the_forward(compose):
     config = compose(
         *REDUCED,
-        "meteorology.hours=20",
+        "meteorology.hours=14",
         "case.cells=12",
         "observations.overpasses.0.day=0",
         "observations.overpasses.1.day=0",
