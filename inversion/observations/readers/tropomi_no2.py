@@ -95,7 +95,8 @@ def _profiles(file: NetCDF) -> dict[str, np.ndarray]:
     top = pixels(file, "product:tm5_tropopause_layer_index")
     kernel = pixels(file, "product:averaging_kernel", _ONE, "layer")
     with np.errstate(invalid="ignore", divide="ignore"):
-        factor = np.where((total > 0.0) & (troposphere > 0.0) & (top >= 0), total / troposphere, np.nan)
+        known = (total > 0.0) & (troposphere > 0.0) & np.isfinite(total * troposphere) & (top >= 0)
+        factor = np.where(known, total / troposphere, np.nan)
         inside = np.arange(kernel.shape[1]) <= top[:, None]
         tropospheric = kernel * np.where(inside, factor[:, None], 0.0 * factor[:, None])
         weights = -np.diff(pressure, axis=1) / (STANDARD_GRAVITY * MOLAR_MASS_DRY_AIR)

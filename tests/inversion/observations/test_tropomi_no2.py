@@ -147,6 +147,7 @@ def test_trap_10_layer_0_is_at_the_surface_and_nothing_above_the_tropopause_coun
         ("surface_pressure", lambda p: p * 0.01, "surface pressure cannot be meant|do not decrease"),
         ("averaging_kernel", lambda a: a * np.nan, "a level is missing"),
         ("air_mass_factor_troposphere", lambda a: a * 0.0, "a level is missing"),
+        ("air_mass_factor_troposphere", lambda a: a * np.inf, "a level is missing"),
     ],
 )
 def test_a_granule_that_cannot_be_meant_is_refused(tmp_path, name, change, what):
