@@ -1,6 +1,6 @@
 """Speed of the transport operator beside the same step in C and beside the memory of the machine, timed in one run.
 
-    python benchmarks/transport.py [--quick] [--json FILE]
+    python benchmarks/transport.py [--quick] [--sizes] [--json FILE]
 
 Every repeat times ours and the reference one after the other, and the shortest time of each counts: what else runs on
 the machine lengthens times, never shortens them. The reference must give our numbers, or it is not the same step.
@@ -9,6 +9,7 @@ the machine lengthens times, never shortens them. The reference must give our nu
 import argparse
 import ctypes
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -42,6 +43,7 @@ SOURCE = Path(__file__).with_name("reference_step.c")
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC")
 HOUR = 3600.0
 STEPS = 12  # of five minutes
+SIZES = ((2, 30, 100, 100), (1, 40, 300, 300), (1, 40, 600, 600))
 OUTER = 400.0  # ppm beyond all sides
 TRIAD_WORDS = 1 << 25  # per array in single precision: 128 MiB, more than the cache
 # Words that a forward step reads and writes per cell: four sweeps of 6 bands, air (2), q and q'; two of 4 bands; right
@@ -281,6 +283,26 @@ def adjoint_rows(dtype: Any, intervals: int, repeats: int) -> list[Row]:
     ]
 
 
+def size_rows(dtype: Any, shape: tuple[int, int, int, int], repeats: int, bandwidth: float) -> list[Row]:
+    """Forward, and one, four and sixteen receptors, on a grid of another size. For GPUs."""
+    operator = transport(shape, dtype)
+    vector, kind = sources(operator), np.dtype(dtype)
+    name = f"{kind.name.replace('float', 'f')} {shape[3]}×{shape[2]}×{shape[1]}"
+    calls = {0: compiled(lambda o, v: o.mv(v), operator, vector)[0]}
+    for count in (1, 4, 16):
+        receptors = jnp.zeros((count, *operator.out_structure().shape), dtype)
+        receptors = receptors.at[:, -1, 0, shape[2] // 2, shape[3] // 2].set(1.0)
+        calls[count] = compiled(lambda o, c: jax.vmap(o.mv_transposed)(c), operator, receptors)[0]
+    seconds = best(calls, repeats)
+    rate = 1e-6 * np.prod(shape) * STEPS / seconds[0]
+    bytes_ = rate * WORDS * kind.itemsize / 1e3 / bandwidth
+    return [
+        Row(f"{name}: forward", rate, "M cell-steps/s"),
+        Row(f"{name}: modelled bytes / bandwidth", bytes_, "1"),
+        *(Row(f"{name}: {count} receptors / forward", seconds[count] / seconds[0], "1") for count in (1, 4, 16)),
+    ]
+
+
 def big_run(shape: tuple[int, int, int, int]) -> dict[str, float]:
     """Seconds and memory of a day at 300 × 300 × 40; run in a process of its own."""
     operator = transport(shape, np.float32)
@@ -328,6 +350,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few repeats, short runs, a small big run")
+    parser.add_argument("--sizes", action="store_true", help="other grids too, up to 600 × 600 × 40; meant for a GPU")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--big", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -348,6 +371,9 @@ def main() -> None:
             rows.append(Row("copy on the device", bandwidth, "GB/s"))
         for dtype in (np.float32, np.float64):
             rows += forward_rows(dtype, intervals, repeats, bandwidth, folder)
+        if options.sizes:
+            for dtype, shape in itertools.product((np.float32, np.float64), SIZES):
+                rows += size_rows(dtype, shape, 5, bandwidth)
     rows += adjoint_rows(np.float32, intervals, max(3, repeats // 3))
     rows += big_rows((2, 40, 300, 300) if options.quick else (24, 40, 300, 300))
     show(rows)

@@ -156,6 +156,7 @@ def beside(file: AccountFile, spec: TotalSpec, totals: tuple[Total, ...]) -> Bes
     total, measurand = totals[i], spec.measurands[i]
     assert measurand is not None
     scale = kilograms_per_second(total.unit)
+    # From 2.5 % to 97.5 %: 95 %, where k = 2 has 95.45 %.
     interval = None if total.quantiles is None else (scale * total.quantiles[0], scale * total.quantiles[1])
     ours = Estimate(measurand, scale * total.posterior, scale * total.u_posterior, "inversion", interval=interval)
     theirs = file.account.estimate(SEED)

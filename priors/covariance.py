@@ -28,9 +28,8 @@ from inversion.covariance import (
 from inversion.distance import separations
 from inversion.steps import Steps
 from priors.element_totals import Total, elements, totals
-from priors.inventory import KILOGRAMS_PER_MEGATONNE
+from priors.inventory import MEGATONNES_PER_YEAR
 from priors.low_rank import LowRankUpdate, with_spread, with_totals
-from transport.constants import SECONDS_PER_YEAR
 from transport.errors import TanhengError
 from transport.grid import Grid
 
@@ -228,7 +227,7 @@ def describe(covariance: AbstractCovariance, listed: Sequence[Total], width: int
     known = any(t.before is not None for t in listed)
     for name in ("total", "Mt yr-1", "u", "U (k = 2)", "U, %", "published U, %", *(("U before, %",) if known else ())):
         table.add_column(name, justify="left" if name == "total" else "right")
-    yearly = SECONDS_PER_YEAR / KILOGRAMS_PER_MEGATONNE
+    yearly = MEGATONNES_PER_YEAR
     for total, u in zip(listed, sigma.tolist(), strict=True):
         share, earlier = (
             f"{200.0 * x / abs(total.value):.1f}" if total.value and x is not None else "–" for x in (u, total.before)

@@ -7,12 +7,14 @@ import numpy as np
 
 from inversion.observations.record import Source, Step
 from priors.sectors import check_exclusive
+from transport.constants import SECONDS_PER_YEAR
 from transport.errors import TanhengError
 from transport.grid import Grid
 from transport.units import molar_mass
 
 MICROMOLES = 1e6  # per mol
 KILOGRAMS_PER_MEGATONNE = 1e9
+MEGATONNES_PER_YEAR = SECONDS_PER_YEAR / KILOGRAMS_PER_MEGATONNE  # of one kg s-1
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -89,6 +91,12 @@ class Inventory:
         share = np.ones(self.grid.shape) if inside is None else np.asarray(inside, float)
         means = np.einsum("styx,t,yx->s", self.rate, self.seconds / self.seconds.sum(), share)
         return dict(zip(self.sectors, means.tolist(), strict=True))
+
+    def mean(self) -> "Inventory":
+        """One period: the mean of all."""
+        share = self.seconds / self.seconds.sum()
+        rate = np.einsum("styx,t->syx", self.rate, share)[:, None]
+        return dataclasses.replace(self, rate=rate, times=self.times[[0, -1]])
 
     def total(self, inside: np.ndarray | None = None) -> float:
         """Mean rate of all sectors over all periods, kg s-1."""

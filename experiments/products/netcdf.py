@@ -161,14 +161,21 @@ def grid_coordinates(name_of_crs: str, x_edges: np.ndarray, y_edges: np.ndarray)
     return coords, bounds | {"crs": ((), np.int32(0), crs.to_cf())}
 
 
+def made(title: str, synthetic: bool | str, what: str) -> dict[str, str]:
+    """Attributes that every file has: what it is, what made it and when, and whether anything was generated."""
+    return {
+        "Conventions": "CF-1.10",
+        "title": f"SYNTHETIC: {title}" if synthetic else title,
+        "source": f"Tanheng {importlib.metadata.version('tanheng')} {what}",
+        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by Tanheng",
+        "synthetic": synthetic if isinstance(synthetic, str) and synthetic else str(bool(synthetic)).lower(),
+    }
+
+
 def _attributes(outcome: Outcome) -> dict:
     setup = outcome.setup
     attributes = {
-        "Conventions": "CF-1.10",
-        "title": f"SYNTHETIC: {setup.title}" if setup.synthetic else setup.title,
-        "source": f"Tanheng {importlib.metadata.version('tanheng')} atmospheric inversion",
-        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by Tanheng",
-        "synthetic": "true" if setup.synthetic else "false",
+        **made(setup.title, setup.synthetic, "atmospheric inversion"),
         "case": setup.name,
         "species": setup.species,
         "totals_period": setup.totals.period,

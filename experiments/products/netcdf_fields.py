@@ -1,14 +1,12 @@
 """A forward run as one CF-1.10 NetCDF file: hourly fields, the budget of every interval, modelled soundings."""
 
-import datetime
-import importlib.metadata
 from pathlib import Path
 
 import numpy as np
 import pyproj
 import xarray as xr
 
-from experiments.products.netcdf import grid_coordinates
+from experiments.products.netcdf import grid_coordinates, made
 from experiments.simulated import Simulated
 
 _EPOCH = {"units": "seconds since 1970-01-01 00:00:00", "dtype": "int64", "calendar": "proleptic_gregorian"}
@@ -96,11 +94,7 @@ def write_fields(run: Simulated, path: Path) -> None:
     variables["time_bounds"] = (("time", "bound"), np.column_stack([times[:-1], times[1:]]))
     variables |= _fields(run) | _budget(run) | _soundings(run)
     attributes = {
-        "Conventions": "CF-1.10",
-        "title": f"SYNTHETIC: {setup.title}" if setup.synthetic else setup.title,
-        "source": f"Tanheng {importlib.metadata.version('tanheng')} forward run; weather: {setup.domain.source}",
-        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by Tanheng",
-        "synthetic": setup.synthetic or "false",
+        **made(setup.title, setup.synthetic, f"forward run; weather: {setup.domain.source}"),
         "species": setup.species,
         "inflow_mole_fraction_ppm": setup.inflow,
         "comment": "\n".join(setup.notes),

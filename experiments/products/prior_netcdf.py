@@ -1,15 +1,12 @@
 """A prior as one CF-1.10 NetCDF file: fluxes by sector and hour, their errors, totals with what is published."""
 
-import datetime
-import importlib.metadata
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from experiments.cases.region import Region
-from experiments.cases.region.uncertainty import mean_of
-from experiments.products.netcdf import grid_coordinates
+from experiments.products.netcdf import grid_coordinates, made
 from experiments.products.units import MASSES
 from priors.covariance import uncertainty
 
@@ -60,7 +57,7 @@ def _fluxes(region: Region) -> dict:
 def _errors(region: Region) -> dict:
     hours, known = region.hours, region.uncertainty
     shape = (len(hours.sectors), *hours.grid.shape)
-    mean = mean_of(hours).rate[:, 0] / hours.grid.areas
+    mean = hours.mean().rate[:, 0] / hours.grid.areas
     factor = np.sqrt(np.asarray(known.B.diagonal())).reshape(shape)
     covered = np.stack([region.covered.get(s, np.ones(hours.grid.shape)) for s in hours.sectors])
     one = {"units": "1"}
@@ -87,7 +84,7 @@ def _totals(region: Region) -> dict:
         "total_name": (("total",), names, {"long_name": "name of the total"}),
         "total_value": (("total",), np.array([t.value * factor for t in known.totals]),
                         units | {"long_name": "mean over the window"}),
-        "total_u_before": (("total",), factor * uncertainty(known.own, weights),
+        "total_u_before": (("total",), factor * known.before,
                            units | {"long_name": "standard uncertainty by the errors of sectors alone"}),
         "total_u": (("total",), factor * uncertainty(known.B, weights),
                     units | {"long_name": "standard uncertainty with the published total"}),
@@ -109,11 +106,7 @@ def _plants(region: Region) -> dict:
 
 def _attributes(region: Region) -> dict[str, str]:
     attributes = {
-        "Conventions": "CF-1.10",
-        "title": f"SYNTHETIC: {region.title}" if region.synthetic else region.title,
-        "source": f"Tanheng {importlib.metadata.version('tanheng')} prior",
-        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by Tanheng",
-        "synthetic": region.synthetic or "false",
+        **made(region.title, region.synthetic, "prior"),
         "species": region.species,
         "inventories": "\n".join(
             f"{', '.join(f.names)}: {f.period}, covers {100 * f.covered:.1f} % of the region" for f in region.files

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from experiments.cases import MapSpec, Mark
 from experiments.cases.region import Region
-from experiments.cases.region.uncertainty import mean_of
 from experiments.products import style
 from experiments.products.fields import sequential
 from experiments.products.frame import frame_of
@@ -37,7 +36,7 @@ def _scale(values: np.ndarray, unit: str) -> Scale:
 def _fluxes(region: Region) -> dict[str, np.ndarray]:
     """(ny, nx) mean of each sector over the window; NaN where its inventory covers less than half of a cell."""
     factor = FLUXES[region.species][0]
-    mean = factor * mean_of(region.hours).flux()[:, 0]
+    mean = factor * region.hours.mean().flux()[:, 0]
     return {
         name: np.where(region.covered.get(name, np.ones(field.shape)) >= 0.5, field, np.nan)
         for name, field in zip(region.hours.sectors, mean, strict=True)

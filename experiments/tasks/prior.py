@@ -25,8 +25,7 @@ def _totals(region: Region) -> tuple[Table, list[dict]]:
     factor, unit = MASSES[region.species]
     known = region.uncertainty
     weights = np.stack([t.weights for t in known.totals], axis=1)
-    after, before = (uncertainty(B, weights).tolist() for B in (known.B, known.own))
-    each = list(zip(known.totals, after, before, strict=True))
+    each = list(zip(known.totals, uncertainty(known.B, weights).tolist(), known.before.tolist(), strict=True))
     rows = tuple(_row(t, region.labels.get(t.name, t.name), u, own, factor) for t, u, own in each)
     numbers = [
         {"name": t.name, "label": region.labels.get(t.name, t.name), "value": t.value * factor, "u": u * factor,

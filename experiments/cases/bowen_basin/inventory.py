@@ -77,5 +77,5 @@ def read_inventory(path: str, grid: Grid) -> Inventory:
     lon, lat = prior.grid.lonlat(*np.meshgrid(prior.grid.x, prior.grid.y))
     rows, columns = window_of(lon, lat, grid, "the prior")
     mass = np.zeros((len(prior.sectors), *grid.shape))
-    mass[:, rows, columns] = prior.rate.mean(axis=1)
+    mass[:, rows, columns] = prior.mean().rate[:, 0]
     return Inventory(prior.sectors, mass, rows, columns)

@@ -22,7 +22,7 @@ from experiments.cases.region.hours import (
 from experiments.cases.region.inventories import GENERATED, Part, parts_of
 from experiments.cases.region.plants import plants_of, refuse_capture_of_nothing, without
 from experiments.cases.region.sectors import combined, named
-from experiments.cases.region.uncertainty import ALL, Uncertainty, mean_of, uncertainty_of
+from experiments.cases.region.uncertainty import ALL, Uncertainty, uncertainty_of
 from experiments.progress import stage
 from priors.inventory import Inventory
 from priors.point_sources import PointSource, PointSources
@@ -141,7 +141,7 @@ def build(config: schema.Config) -> Region:
         names = dict.fromkeys(s for b in read for s in b.part.inventory.sectors)
         weights = weights_of(prior, list(names), clock, inputs)
         hours = combined([b.part for b in read], [by_the_hour(b, weights, clock, window) for b in read])
-        means = [dataclasses.replace(mean_of(b.part.inventory), times=years[[0, -1]]) for b in read]
+        means = [dataclasses.replace(b.part.inventory.mean(), times=years[[0, -1]]) for b in read]
         annual = combined([b.part for b in read], means)
         if prior.vegetation:
             hours = _beside(hours, vegetation(case, prior, grid, hours.times))

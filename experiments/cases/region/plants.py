@@ -8,16 +8,14 @@ from experiments import schema
 from experiments.cases.region.inventories import Part
 from experiments.data import locate
 from inversion.observations.record import Step
-from priors.inventory import KILOGRAMS_PER_MEGATONNE, Inventory
+from priors.inventory import MEGATONNES_PER_YEAR, Inventory
 from priors.point_sources import PointSource, PointSources
 from priors.readers.cells import Box
 from priors.readers.coco2 import read_coco2
-from transport.constants import SECONDS_PER_YEAR
 from transport.errors import TanhengError
 from transport.grid import Grid
 
 CATALOGUE_HEIGHT = 150.0  # m; the catalogue names a vertical profile, not a stack
-MEGATONNES = SECONDS_PER_YEAR / KILOGRAMS_PER_MEGATONNE  # yr-1 of one kg s-1
 
 
 def plants_of(
@@ -37,7 +35,7 @@ def plants_of(
     """
     found = [
         (PointSource(p.name, p.longitude, p.latitude, p.sector, p.height_m, stream=_stream(p)),
-         (-1.0 if p.captured else 1.0) * p.mt_per_year / MEGATONNES)
+         (-1.0 if p.captured else 1.0) * p.mt_per_year / MEGATONNES_PER_YEAR)
         for p in prior.plants
     ]  # fmt: skip
     files: tuple = ()
@@ -58,7 +56,7 @@ def plants_of(
     inside = everywhere.within(grid)
     names = {p.name for p in inside.sources}
     listed = {p.name for p in prior.plants}
-    outside = [f"{p.name} ({abs(r) * MEGATONNES:.3g} Mt yr-1)" for p, r in found if p.name in listed - names]
+    outside = [f"{p.name} ({abs(r) * MEGATONNES_PER_YEAR:.3g} Mt yr-1)" for p, r in found if p.name in listed - names]
     said += [f"Plants outside of the region, left out: {', '.join(outside)}."] if outside else []
     return inside, tuple(said)
 
@@ -87,14 +85,16 @@ def without(parts: list[Part], plants: Inventory, sectors: list[str]) -> tuple[l
             "prior.plants_from names a sector that is not there", got=", ".join(missing), expected=", ".join(names),
             remedy="correct prior.plants_from",
         )  # fmt: skip
-    emitted = np.maximum(_means(plants), 0.0).sum(axis=0)
+    emitted = np.maximum(plants.mean().rate[:, 0], 0.0).sum(axis=0)
     chosen = [[s in sectors for s in p.inventory.sectors] for p in parts]
-    held = np.sum([_means(p.inventory)[rows].sum(axis=0) for p, rows in zip(parts, chosen, strict=True)], axis=0)
+    held = np.sum(
+        [p.inventory.mean().rate[:, 0][rows].sum(axis=0) for p, rows in zip(parts, chosen, strict=True)], axis=0
+    )
     if not emitted.sum() <= held.sum():
         raise TanhengError(
             "the plants emit more than the sectors hold from which they are to be taken",
-            got=f"{emitted.sum() * MEGATONNES:.4g} Mt yr-1 of plants",
-            expected=f"at most {held.sum() * MEGATONNES:.4g} Mt yr-1 in {', '.join(sectors)}",
+            got=f"{emitted.sum() * MEGATONNES_PER_YEAR:.4g} Mt yr-1 of plants",
+            expected=f"at most {held.sum() * MEGATONNES_PER_YEAR:.4g} Mt yr-1 in {', '.join(sectors)}",
             remedy="leave prior.plants_from empty if the inventory does not hold them",
         )  # fmt: skip
     own = np.minimum(emitted, np.maximum(held, 0.0))
@@ -109,10 +109,11 @@ def without(parts: list[Part], plants: Inventory, sectors: list[str]) -> tuple[l
         out.append(dataclasses.replace(part, inventory=dataclasses.replace(
             part.inventory, rate=rate, steps=(*part.inventory.steps, *([step] if any(rows) else [])))))  # fmt: skip
     total = float(emitted.sum())
-    how = f"{own.sum() * MEGATONNES:.3g} Mt yr-1 from the plants' own cells"
+    how = f"{own.sum() * MEGATONNES_PER_YEAR:.3g} Mt yr-1 from the plants' own cells"
     if rest > 1e-9 * total:
-        how += f", {rest * MEGATONNES:.3g} Mt yr-1, which those cells do not hold, in proportion from all"
-    return out, f"The {total * MEGATONNES:.3g} Mt yr-1 that plants emit were taken out of {', '.join(sectors)}: {how}."
+        how += f", {rest * MEGATONNES_PER_YEAR:.3g} Mt yr-1, which those cells do not hold, in proportion from all"
+    said = f"The {total * MEGATONNES_PER_YEAR:.3g} Mt yr-1 that plants emit were taken out of "
+    return out, f"{said}{', '.join(sectors)}: {how}."
 
 
 def refuse_capture_of_nothing(plants: Inventory, parts: list[Part]) -> None:
@@ -121,19 +122,15 @@ def refuse_capture_of_nothing(plants: Inventory, parts: list[Part]) -> None:
     Raises:
         TanhengError: names the sector.
     """
-    emitted = np.sum([np.maximum(_means(p.inventory), 0.0).sum(axis=0) for p in parts], axis=0)
-    mean = _means(plants)
+    emitted = np.sum([np.maximum(p.inventory.mean().rate[:, 0], 0.0).sum(axis=0) for p in parts], axis=0)
+    mean = plants.mean().rate[:, 0]
     emitted = emitted + np.maximum(mean, 0.0).sum(axis=0)
     captured = -np.minimum(mean, 0.0).sum(axis=0)
     worst = np.unravel_index(int(np.argmax(captured - emitted)), emitted.shape)
     if captured[worst] > emitted[worst] * (1 + 1e-9):
         raise TanhengError(
-            "more is captured than is emitted there", got=f"{captured[worst] * MEGATONNES:.4g} Mt yr-1 captured",
-            expected=f"at most {emitted[worst] * MEGATONNES:.4g} Mt yr-1, what the cell emits",
+            "more is captured than is emitted there",
+            got=f"{captured[worst] * MEGATONNES_PER_YEAR:.4g} Mt yr-1 captured",
+            expected=f"at most {emitted[worst] * MEGATONNES_PER_YEAR:.4g} Mt yr-1, what the cell emits",
             remedy="list the plant whose gas is captured, at the same longitude and latitude (prior.plants)",
         )  # fmt: skip
-
-
-def _means(inventory: Inventory) -> np.ndarray:
-    """(sectors, ny, nx) over all periods."""
-    return np.einsum("styx,t->syx", inventory.rate, inventory.seconds / inventory.seconds.sum())

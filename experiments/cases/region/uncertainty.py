@@ -24,23 +24,19 @@ class Uncertainty:
 
     Args:
         B: of factors; the total has its published u.
-        own: B before that; the same object where nothing is published.
-        totals: of all emissions and of each sector.
+        totals: of all emissions and of each sector, with the u that errors by sector alone imply.
         relative, length_km: of each sector, as configured.
     """
 
     B: AbstractCovariance
-    own: AbstractCovariance
     totals: tuple[Total, ...]
     relative: dict[str, float]
     length_km: dict[str, float]
 
-
-def mean_of(inventory: Inventory) -> Inventory:
-    """One period: the mean of all."""
-    share = inventory.seconds / inventory.seconds.sum()
-    rate = np.einsum("styx,t->syx", inventory.rate, share)[:, None]
-    return dataclasses.replace(inventory, rate=rate, times=inventory.times[[0, -1]])
+    @property
+    def before(self) -> np.ndarray:
+        """(totals,) u that errors by sector alone imply, kg s-1."""
+        return np.array([t.before for t in self.totals], float)
 
 
 def uncertainty_of(hours: Inventory, emitting: tuple[str, ...], grid: Grid, prior: schema.InventoryPrior):
@@ -67,7 +63,7 @@ def uncertainty_of(hours: Inventory, emitting: tuple[str, ...], grid: Grid, prio
             "sectors without a stated error", got=", ".join(missing), expected="one entry of prior.errors each",
             remedy=f"add {{sector: {missing[0]}, relative: 0.5, length_km: 10}}",
         )  # fmt: skip
-    mean = mean_of(hours)
+    mean = hours.mean()
     relative, length = ({s: getattr(stated[s], n) for s in hours.sectors} for n in ("relative", "length_km"))
     errors = {s: Errors(relative[s], Exponential(jnp.asarray(length[s])) if length[s] else None) for s in hours.sectors}
     window = constant(mean.times[:-1])
@@ -76,4 +72,4 @@ def uncertainty_of(hours: Inventory, emitting: tuple[str, ...], grid: Grid, prio
     emitted = np.sum([t.weights for t in listed if t.name in emitting], axis=0)
     first = Total(ALL, emitted, prior.total_relative)
     B = own if prior.total_relative is None else covariance.conditioned(own, [first])
-    return Uncertainty(B, own, (first, *listed), relative, length)
+    return Uncertainty(B, tuple(covariance.before(own, [first, *listed])), relative, length)
