@@ -54,8 +54,8 @@ def test_sectors_that_hold_each_other_are_refused(sectors, classification):
 
 
 def test_sectors_that_do_not():
-    inventory("TOTALS", "ENE short-cycle", "power plants")
-    inventory("1.A.3.a", "1.A.3.a cruise", "1.B.1", "1.B.2.a", classification="IPCC 2006")
+    assert len(inventory("TOTALS", "ENE short-cycle", "power plants").sectors) == 3
+    assert len(inventory("1.A.3.a", "1.A.3.a cruise", "1.B.1", "1.B.2.a", classification="IPCC 2006").sectors) == 4
 
 
 def test_one_file_under_two_names_and_nothing_to_join():
